@@ -1,0 +1,93 @@
+# Herald's chores. `make` alone lists them. ARGS goes to go test: make test ARGS='-run Resume -v'
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+GO       ?= go
+ARGS     ?=
+FUZZTIME ?= 5s
+BENCH    ?= .
+
+# The linter is built once for each of its versions and of Go's: one that an older Go built refuses
+# newer code.
+LINT_VERSION := v2.15.0
+LINT = bin/golangci-lint-$(LINT_VERSION)-$(shell $(GO) env GOVERSION)/golangci-lint
+
+# Each file is linted on a system that builds it: linux has the event loops, darwin what stands in for
+# them, windows what is not unix. TestStyle finds a file that none of them builds.
+LINT_SYSTEMS  := linux darwin windows
+CROSS_SYSTEMS := darwin windows
+
+# bench/ is a module of its own.
+GO_FILES = find . \( -name node_modules -o -name '.?*' -o -path ./bench \) -prune -o -name '*.go' -print0
+
+.PHONY: help
+help: ## List what make can do here
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: setup
+setup: ## Install the programs that the tests need, where they are missing
+	@scripts/setup
+
+.PHONY: build
+build: ## Build the server into bin/herald
+	$(GO) build -trimpath -o bin/herald ./cmd/herald
+
+.PHONY: fmt
+fmt: ## Format every Go file
+	@$(GO_FILES) | xargs -0 -r gofmt -s -l -w
+
+.PHONY: fmt-check
+fmt-check: ## Fail if a Go file is not formatted
+	@found=$$($(GO_FILES) | xargs -0 -r gofmt -s -l); \
+	if [ -n "$$found" ]; then printf 'not formatted, run make fmt:\n%s\n' "$$found" >&2; exit 1; fi
+
+.PHONY: vet
+vet: ## Run go vet
+	$(GO) vet ./...
+
+.PHONY: lint
+lint: $(LINT) ## Run golangci-lint over the code of each system
+	@for system in $(LINT_SYSTEMS); do \
+		echo "lint: $$system"; \
+		GOOS=$$system $(LINT) run ./...; \
+	done
+
+$(LINT):
+	@echo "lint: building golangci-lint $(LINT_VERSION), this once"
+	@said=$$(GOBIN="$(CURDIR)/$(@D)" $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION) 2>&1) \
+	|| { printf '%s\n' "$$said" >&2; exit 1; }
+
+# A test that hangs is to be reported, with its stacks, while somebody still waits for it.
+.PHONY: test
+test: setup fmt-check vet lint ## Run everything that has to pass: setup, fmt-check, vet, lint, the tests
+	$(GO) test -race -shuffle=on -timeout 5m $(ARGS) ./...
+
+# go test fuzzes one target of one package at a time.
+.PHONY: fuzz
+fuzz: ## Fuzz each target for FUZZTIME (5s)
+	@$(GO) test -list '^Fuzz' ./... \
+	| awk '/^Fuzz/ { target[++n] = $$1 } /^ok/ { for (i = 1; i <= n; i++) print $$2, target[i]; n = 0 }' \
+	| while read -r package target; do \
+		echo "fuzz: $$package $$target"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
+	done
+
+.PHONY: bench
+bench: ## Run the benchmarks that match BENCH (all)
+	@packages=$$($(GO_FILES) | { xargs -0 -r grep -lE '^func Benchmark' || true; } | xargs -r -n 1 dirname | sort -u); \
+	[ -n "$$packages" ] || { echo "bench: no benchmarks"; exit 0; }; \
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(ARGS) $$packages
+
+.PHONY: cross
+cross: ## Build and vet for the systems that the tests do not run on
+	@for system in $(CROSS_SYSTEMS); do \
+		GOOS=$$system $(GO) build ./...; \
+		GOOS=$$system $(GO) vet ./...; \
+	done
+
+.PHONY: clean
+clean: ## Remove what was built here
+	rm -rf bin dist coverage*
