@@ -1,0 +1,265 @@
+package wire
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Connected greets a WebSocket.
+func Connected(socketID string, pingInterval time.Duration) []byte {
+	return notice("connected", len(socketID)).
+		in("data").text("socketId", socketID).number("pingInterval", pingInterval.Milliseconds()).out().
+		done()
+}
+
+// StreamConnected greets a channel stream.
+func StreamConnected(connectionID string) []byte {
+	return notice("connected", len(connectionID)).
+		in("data").text("connectionId", connectionID).out().
+		done()
+}
+
+// StreamConnectedUnresumable greets a channel stream whose positions are too
+// many for an id, so that a client which reconnects must load its state anew.
+func StreamConnectedUnresumable(connectionID string) []byte {
+	return notice("connected", len(connectionID)).
+		in("data").text("connectionId", connectionID).truth("resumable", false).out().
+		done()
+}
+
+// EventStreamConnected greets a domain event stream: the data of its
+// "connected" block, which no envelope surrounds.
+func EventStreamConnected(connectionID string) []byte {
+	return object{'{'}.text("connectionId", connectionID).done()
+}
+
+// AuthOK tells a client whom it is now.
+func AuthOK(userID string) []byte {
+	return frame("auth", len(userID)).truth("ok", true).text("userId", userID).done()
+}
+
+// AuthFailed tells a client why a token was refused, or that it has expired.
+func AuthFailed(reason string) []byte {
+	return frame("auth", len(reason)).truth("ok", false).text("error", reason).done()
+}
+
+// Member is who a connection is on a presence channel. Info is checked JSON,
+// nil where there is none.
+type Member struct {
+	ID   string
+	Info json.RawMessage
+}
+
+// Subscribed is the answer to a subscribe to a channel. Nil and empty fields are left out.
+type Subscribed struct {
+	Channel   string
+	Members   *[]Member // on a presence channel, the subscriber among them
+	Recovered *bool     // where the subscribe had "since"
+	Epoch     string    // on a channel with history
+	Offset    *uint64   // likewise: of the newest message, 0 for none yet
+}
+
+// Encode returns the subscription_succeeded message.
+func (s Subscribed) Encode() []byte {
+	size := len(s.Channel) + len(s.Epoch)
+	if s.Members != nil {
+		size += membersSize(*s.Members)
+	}
+	o := frame("subscription_succeeded", size).text("channel", s.Channel)
+	if s.Members != nil {
+		o = o.in("data").members("members", *s.Members).out()
+	}
+	if s.Recovered != nil {
+		o = o.truth("recovered", *s.Recovered)
+	}
+	if s.Epoch != "" {
+		o = o.text("epoch", s.Epoch)
+	}
+	if s.Offset != nil {
+		o = o.unsigned("offset", *s.Offset)
+	}
+	return o.done()
+}
+
+// SubscriptionSucceeded answers a subscribe to a channel without members or history.
+func SubscriptionSucceeded(channel string) []byte {
+	return Subscribed{Channel: channel}.Encode()
+}
+
+// SubscriptionSucceededPresence answers a subscribe to a presence channel without history.
+func SubscriptionSucceededPresence(channel string, members []Member) []byte {
+	return Subscribed{Channel: channel, Members: &members}.Encode()
+}
+
+// SubscriptionError refuses a subscribe to a channel.
+func SubscriptionError(channel, code, message string) []byte {
+	return frame("subscription_error", len(channel)+len(code)+2*len(message)).
+		text("channel", channel).text("error", message).text("message", message).text("code", code).
+		done()
+}
+
+// Unsubscribed answers an unsubscribe from a channel.
+func Unsubscribed(channel string) []byte {
+	return frame("unsubscribed", len(channel)).text("channel", channel).done()
+}
+
+// EventsSubscribed answers a subscribe to, or unsubscribe from, domain events
+// with all patterns that the connection now has. Position is good for "since"
+// and left out when empty; recovered is nil where nothing was to be resumed.
+func EventsSubscribed(events []string, position string, recovered *bool) []byte {
+	size := len(position)
+	for _, e := range events {
+		size += len(`"",`) + len(e)
+	}
+	o := frame("subscribed", size).texts("events", events)
+	if position != "" {
+		o = o.text("position", position)
+	}
+	if recovered != nil {
+		o = o.truth("recovered", *recovered)
+	}
+	return o.done()
+}
+
+// Error refuses a message.
+func Error(code, message string) []byte {
+	return frame("error", len(code)+2*len(message)).
+		text("code", code).text("message", message).text("error", message).
+		done()
+}
+
+// Pong answers a ping message.
+func Pong() []byte { return frame("pong", 0).done() }
+
+// ChannelEvent is something said on a channel without history. Data is checked
+// JSON and stays as it is, byte for byte; nil is null.
+func ChannelEvent(channel, event string, data []byte) []byte {
+	return channelEvent(channel, event, len(data)).raw("data", data).done()
+}
+
+// ChannelEventAt is a [ChannelEvent] of a channel with history.
+func ChannelEventAt(channel, event string, data []byte, at Position) []byte {
+	return channelEvent(channel, event, len(data)+len(at.Epoch)).raw("data", data).position(at).done()
+}
+
+// MemberAdded tells a channel that a member's first connection joined.
+func MemberAdded(channel string, m Member) []byte {
+	return channelEvent(channel, "member_added", len(m.ID)+len(m.Info)).
+		in("data").member(m).out().
+		done()
+}
+
+// MemberRemoved tells a channel that a member's last connection left.
+func MemberRemoved(channel, id string) []byte {
+	return channelEvent(channel, "member_removed", len(id)).in("data").text("id", id).out().done()
+}
+
+// Gap tells a WebSocket's open subscription that it missed something that
+// cannot be filled, and where it goes on.
+func Gap(channel string, at Position) []byte {
+	return channelEvent(channel, "gap", len(at.Epoch)).in("data").position(at).out().done()
+}
+
+// StreamGap is the data of a stream's "gap" block: what was asked for and what there is.
+type StreamGap struct {
+	Channel   string // empty on a stream of domain events
+	Requested string
+	Oldest    string
+	Newest    string
+}
+
+// Encode returns the block's data.
+func (g StreamGap) Encode() []byte {
+	o := object{'{'}
+	if g.Channel != "" {
+		o = o.text("channel", g.Channel)
+	}
+	return o.text("requested", g.Requested).text("oldest", g.Oldest).text("newest", g.Newest).done()
+}
+
+// Draining tells a client that the server goes down, and how long after the
+// close it is to come back.
+func Draining(retryAfter time.Duration) []byte {
+	return notice("draining", 0).
+		in("data").number("retryAfter", retryAfter.Milliseconds()).out().
+		done()
+}
+
+// Event is a domain event. UserID and IP are left out when empty, which they
+// are for every reader who may not see them.
+type Event struct {
+	ID        string
+	Type      string
+	Timestamp time.Time
+	Payload   json.RawMessage // checked JSON; nil is null
+	UserID    string
+	IP        string
+}
+
+// DomainEvent is the WebSocket's message of a domain event.
+func DomainEvent(ev Event) []byte {
+	return frame("event", ev.size()).in("event").event(ev).out().done()
+}
+
+// DomainEventBody is the event alone, as a domain event stream carries it.
+func DomainEventBody(ev Event) []byte {
+	const fixed = 96 // names, punctuation, timestamp
+	return append(make(object, 0, fixed+ev.size()), '{').event(ev).done()
+}
+
+func (ev Event) size() int {
+	return len(ev.ID) + len(ev.Type) + len(ev.Payload) + len(ev.UserID) + len(ev.IP)
+}
+
+// FormatTime is RFC 3339 in UTC with exactly three decimals, cut off and not
+// rounded, so that a time never formats as a later one.
+func FormatTime(t time.Time) string { return t.UTC().Format(timeLayout) }
+
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// notice begins an event that concerns the connection and no channel.
+func notice(event string, size int) object {
+	return frame("event", size).text("event", event)
+}
+
+func channelEvent(channel, event string, size int) object {
+	return frame("event", len(channel)+len(event)+size).text("channel", channel).text("event", event)
+}
+
+func (o object) event(ev Event) object {
+	o = o.text("id", ev.ID).text("type", ev.Type).time("timestamp", ev.Timestamp).raw("payload", ev.Payload)
+	if ev.UserID != "" {
+		o = o.text("userId", ev.UserID)
+	}
+	if ev.IP != "" {
+		o = o.text("ip", ev.IP)
+	}
+	return o
+}
+
+func (o object) members(key string, members []Member) object {
+	o = append(o.key(key), '[')
+	for i, m := range members {
+		if i > 0 {
+			o = append(o, ',')
+		}
+		o = append(o, '{').member(m).out()
+	}
+	return append(o, ']')
+}
+
+func (o object) member(m Member) object {
+	o = o.text("id", m.ID)
+	if len(m.Info) > 0 {
+		o = o.raw("info", m.Info)
+	}
+	return o
+}
+
+func membersSize(members []Member) int {
+	size := len(`"data":{"members":[]},`)
+	for _, m := range members {
+		size += len(`{"id":"","info":},`) + len(m.ID) + len(m.Info)
+	}
+	return size
+}
