@@ -1,0 +1,133 @@
+package socket
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/herald-events/herald/internal/clock"
+)
+
+// Config says how connections are kept.
+type Config struct {
+	Loops    int           // 0: one per core
+	MaxQueue int           // bytes that may wait for one connection
+	Linger   time.Duration // how long a closed connection may take to read its last bytes; 0: 10 s
+	Clock    clock.Clock
+	// NewShard makes the hub's part of a loop.
+	NewShard func(*Loop) Shard
+}
+
+// Loops are the loops of a server. Its methods are safe for concurrent use.
+type Loops struct {
+	// Immutable after New.
+	config Config
+	loops  []*Loop
+
+	next atomic.Uint32  // the loop that gets the next connection
+	wg   sync.WaitGroup // loops, readers and writers
+
+	mu       sync.Mutex // guards the fields below
+	running  bool
+	life     context.Context // Run's, for what Beside starts
+	attached int             // connections whose reader has not ended
+	onEmpty  []chan struct{} // closed when attached comes to 0
+}
+
+// ErrNotRunning is returned for a connection that comes before Run or after its end.
+var ErrNotRunning = errors.New("the server is not running")
+
+// New makes the loops; nothing happens before Run.
+func New(config Config) *Loops {
+	config.Loops = cmp.Or(config.Loops, runtime.GOMAXPROCS(0))
+	config.Linger = cmp.Or(config.Linger, 10*time.Second)
+	set := &Loops{config: config}
+	for range config.Loops {
+		l := &Loop{
+			set:   set,
+			clock: config.Clock,
+			wake:  make(chan struct{}, 1),
+			conns: map[*Conn]struct{}{},
+		}
+		l.try.init()
+		l.shard = config.NewShard(l)
+		set.loops = append(set.loops, l)
+	}
+	return set
+}
+
+// All returns the loops.
+func (ls *Loops) All() []*Loop { return ls.loops }
+
+// Run runs the loops until ctx ends, then cuts what is still connected and waits until the last
+// goroutine is gone.
+func (ls *Loops) Run(ctx context.Context) {
+	ls.mu.Lock()
+	ls.running, ls.life = true, ctx
+	ls.mu.Unlock()
+	for _, l := range ls.loops {
+		ls.wg.Go(func() { l.run(ctx) })
+	}
+	<-ctx.Done()
+	ls.mu.Lock()
+	ls.running = false
+	ls.mu.Unlock()
+	ls.wg.Wait()
+}
+
+// start runs f beside the loops, unless they have ended. Run waits for it.
+func (ls *Loops) start(f func()) bool {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if !ls.running {
+		return false
+	}
+	ls.wg.Go(f)
+	return true
+}
+
+// Beside runs f on a goroutine of its own, for what a loop must not wait for; its context ends with
+// the loops. It reports false, and does nothing, when they have ended.
+func (ls *Loops) Beside(f func(context.Context)) bool {
+	return ls.start(func() {
+		ls.mu.Lock()
+		life := ls.life
+		ls.mu.Unlock()
+		f(life)
+	})
+}
+
+// Empty returns a channel that is closed when the last connection is gone, with everything that
+// was still to be written to it.
+func (ls *Loops) Empty() <-chan struct{} {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	empty := make(chan struct{})
+	if ls.attached == 0 {
+		close(empty)
+	} else {
+		ls.onEmpty = append(ls.onEmpty, empty)
+	}
+	return empty
+}
+
+func (ls *Loops) count(change int) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	ls.attached += change
+	if ls.attached > 0 {
+		return
+	}
+	for _, empty := range ls.onEmpty {
+		close(empty)
+	}
+	ls.onEmpty = nil
+}
+
+func (ls *Loops) pick() *Loop {
+	return ls.loops[int(ls.next.Add(1))%len(ls.loops)]
+}
