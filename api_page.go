@@ -1,0 +1,110 @@
+package herald
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// How many items a page has, unless limit says another number, and at most.
+const (
+	defaultPage = 100
+	maxPage     = 1000
+)
+
+// listQuery is which part of a sorted list is wanted.
+type listQuery struct {
+	prefix string
+	limit  int
+	after  string // the last name of the page before; empty: from the start
+}
+
+// pageParams documents what readListQuery reads of every list.
+func pageParams() []*huma.Param {
+	least, most := 1.0, float64(maxPage)
+	return []*huma.Param{
+		{
+			Name: "limit", In: "query", Description: "How many a page has at most", Example: defaultPage,
+			Schema: &huma.Schema{Type: huma.TypeInteger, Minimum: &least, Maximum: &most, Default: defaultPage},
+		},
+		queryParam("cursor", "The nextCursor of the page before", encodeCursor("orders")),
+	}
+}
+
+func readListQuery(r *http.Request) (listQuery, error) {
+	var rd reading
+	q := listQuery{limit: defaultPage}
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return q, refuse(CodeBadRequest, "the query is not well escaped")
+	}
+	for name, set := range map[string]func(string) error{
+		"limit":  q.setLimit,
+		"cursor": q.setCursor,
+		"prefix": q.setPrefix,
+	} {
+		switch given := values[name]; {
+		case len(given) > 1:
+			rd.fail(name, errors.New("stands more than once"))
+		case len(given) == 1 && given[0] != "":
+			rd.fail(name, set(given[0]))
+		}
+	}
+	slices.SortFunc(rd.wrong, func(a, b Detail) int { return strings.Compare(a.Path, b.Path) })
+	return q, rd.err()
+}
+
+func (q *listQuery) setLimit(text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > maxPage {
+		return fmt.Errorf("must be a number from 1 to %d", maxPage)
+	}
+	q.limit = n
+	return nil
+}
+
+func (q *listQuery) setCursor(text string) error {
+	name, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || !utf8.Valid(name) || strings.ContainsAny(text, "\r\n") { // which base64 skips
+		return errors.New("is no nextCursor of a page")
+	}
+	q.after = string(name)
+	return nil
+}
+
+// setPrefix refuses what no channel's name can begin with, such as a pattern.
+func (q *listQuery) setPrefix(text string) error {
+	_, err := ParseChannel(text)
+	q.prefix = text
+	return err
+}
+
+// A cursor is the last name of a page: it stays good whatever comes and goes, on whatever node.
+func encodeCursor(name string) string { return base64.RawURLEncoding.EncodeToString([]byte(name)) }
+
+// pageOf cuts the page out of items, which are sorted by name; next is empty on the last page.
+func pageOf[Item any](items []Item, q listQuery, name func(Item) string) (page []Item, next string) {
+	start := 0
+	if q.after != "" {
+		var found bool
+		start, found = slices.BinarySearchFunc(items, q.after, func(item Item, after string) int {
+			return strings.Compare(name(item), after)
+		})
+		if found {
+			start++
+		}
+	}
+	end := min(start+q.limit, len(items))
+	if end < len(items) {
+		next = encodeCursor(name(items[end-1]))
+	}
+	return items[start:end], next
+}

@@ -1,0 +1,101 @@
+package herald
+
+// The catalogue: the facts that nearly every backend has. An application's own types are declared
+// the same way, as a struct with an EventType method.
+
+// UserRegistered says that an account was made.
+type UserRegistered struct {
+	UserID string `json:"userId"`
+}
+
+// UserDeleted says that an account is gone.
+type UserDeleted struct {
+	UserID string `json:"userId"`
+}
+
+// UserUpdated says which fields of an account changed.
+type UserUpdated struct {
+	UserID string   `json:"userId"`
+	Fields []string `json:"fields"`
+}
+
+// LoginSuccess says that a user signed in.
+type LoginSuccess struct {
+	UserID string `json:"userId"`
+	Email  string `json:"email"`
+}
+
+// LoginFailed says that somebody tried to sign in and could not.
+type LoginFailed struct {
+	Email string `json:"email"`
+}
+
+// Logout says that a user signed out.
+type Logout struct {
+	UserID string `json:"userId"`
+}
+
+// PasswordChanged says that a user chose a new password while signed in.
+type PasswordChanged struct {
+	UserID string `json:"userId"`
+}
+
+// PasswordReset says that a user chose a new password without the old one.
+type PasswordReset struct {
+	UserID string `json:"userId"`
+}
+
+// EmailVerified says that a user's address was confirmed.
+type EmailVerified struct {
+	UserID string `json:"userId"`
+}
+
+// MFAEnabled says that a user turned on a second factor.
+type MFAEnabled struct {
+	UserID string `json:"userId"`
+}
+
+// MFADisabled says that a user turned off the second factor.
+type MFADisabled struct {
+	UserID string `json:"userId"`
+}
+
+// APIKeyCreated says that a user made an API key of the application.
+type APIKeyCreated struct {
+	UserID string `json:"userId"`
+	KeyID  string `json:"keyId"`
+}
+
+// APIKeyRevoked says that an API key of the application no longer works.
+type APIKeyRevoked struct {
+	UserID string `json:"userId"`
+	KeyID  string `json:"keyId"`
+}
+
+// AccountLocked says that nobody can sign in with an address for now.
+type AccountLocked struct {
+	Email string `json:"email"`
+}
+
+// AccountUnlocked says that an address can be used to sign in again.
+type AccountUnlocked struct {
+	Email string `json:"email"`
+}
+
+// The wire's names of the catalogue.
+
+func (UserRegistered) EventType() string  { return "user.registered" }
+func (UserDeleted) EventType() string     { return "user.deleted" }
+func (UserUpdated) EventType() string     { return "user.updated" }
+func (LoginSuccess) EventType() string    { return "login.success" }
+func (LoginFailed) EventType() string     { return "login.failed" }
+func (Logout) EventType() string          { return "logout" }
+func (PasswordChanged) EventType() string { return "password.changed" }
+func (PasswordReset) EventType() string   { return "password.reset" }
+func (EmailVerified) EventType() string   { return "email.verified" }
+func (MFAEnabled) EventType() string      { return "mfa.enabled" }
+func (MFADisabled) EventType() string     { return "mfa.disabled" }
+func (APIKeyCreated) EventType() string   { return "api_key.created" }
+func (APIKeyRevoked) EventType() string   { return "api_key.revoked" }
+func (AccountLocked) EventType() string   { return "account.locked" }
+func (AccountUnlocked) EventType() string { return "account.unlocked" }

@@ -1,0 +1,281 @@
+package herald
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/herald-events/herald/internal/clock"
+	"github.com/herald-events/herald/internal/pattern"
+)
+
+// Config is everything that a [Server] can be told. The zero value works: public channels for
+// everybody, no users, no server API. [New] reports every wrong field at once.
+type Config struct {
+	// Users says how a JWT makes a connection somebody's. Without keys nobody is a user.
+	Users Users
+
+	// AuthSecrets sign and verify channel tokens: the first signs, all verify. Each has at least 16
+	// characters. Without one there are no private and no presence channels.
+	AuthSecrets []string
+	// Authorizer decides who may join private and presence channels; nil means [ByClaims].
+	Authorizer Authorizer
+	// EventAccess decides which domain events a user may see; the zero value is [EventsByClaims].
+	EventAccess EventAccess
+
+	// APIKeys open the server API, each for its scopes. Without one, and without AdminRole, there is none.
+	APIKeys []APIKey
+	// AdminRole is the JWT claim "role" that may do everything; empty: no role may.
+	AdminRole string
+
+	// AllowedOrigins are the origins of browsers, such as "https://app.example.com" or
+	// "https://*.example.com"; empty: only the origin of the request's own host. A request without
+	// an Origin header passes.
+	AllowedOrigins []string
+	// TrustedProxies are the networks whose X-Forwarded-For header is believed.
+	TrustedProxies []netip.Prefix
+
+	// ClientEvents says where and how often clients may send to each other.
+	ClientEvents ClientEvents
+	// Limits bound what a client may take of the server.
+	Limits Limits
+	// KeepAlive says how often silence is broken.
+	KeepAlive KeepAlive
+	// DrainTimeout is the time from the end of Run's context, or from Close, to the last connection's
+	// close; 0 means 10 s.
+	DrainTimeout time.Duration
+
+	// Logger receives what an operator should know; nil means [slog.Default].
+	Logger *slog.Logger
+	// Metrics registers the server's metrics; nil means a registry of the server's own, which
+	// /metrics serves.
+	Metrics *prometheus.Registry
+
+	clock clock.Clock // moved by tests; nil is the system's
+}
+
+// Users says whose JWTs make users.
+type Users struct {
+	// Secrets are keys for HS256, HS384 and HS512, comma-free; any of them verifies.
+	Secrets []string
+	// JWKSURL serves the public keys for RS, PS, ES and EdDSA signatures (RFC 7517).
+	JWKSURL string
+	// Issuer and Audience, where set, must be the token's "iss" and among its "aud".
+	Issuer, Audience string
+	// Cookie names a cookie that may carry the token; empty: none.
+	Cookie string
+	// Required closes connections (4401) that have no user within 10 s.
+	Required bool
+}
+
+// APIKey opens the server API.
+type APIKey struct {
+	// Name is what logs call the key.
+	Name string
+	// Key is the secret itself, at least 16 characters.
+	Key string
+	// Scopes are what it may do; [ScopeAll] is everything.
+	Scopes []Scope
+}
+
+// Scope is one thing that an API key may do.
+type Scope string
+
+// The scopes of the server API.
+const (
+	ScopeBroadcast Scope = "broadcast"
+	ScopePublish   Scope = "publish"
+	ScopeRead      Scope = "read"
+	ScopeWebhooks  Scope = "webhooks"
+	ScopeJobs      Scope = "jobs"
+	ScopeAudit     Scope = "audit"
+	ScopeAdmin     Scope = "admin" // also disconnects
+	ScopeAll       Scope = "*"
+)
+
+var scopes = []Scope{ScopeBroadcast, ScopePublish, ScopeRead, ScopeWebhooks, ScopeJobs, ScopeAudit, ScopeAdmin, ScopeAll}
+
+// EventAccess decides which domain events a user may see.
+type EventAccess string
+
+const (
+	// EventsByClaims accepts the patterns that the token's "events" claim covers. A token without the
+	// claim may name any pattern and receives the events whose user it is.
+	EventsByClaims EventAccess = "claims"
+	// EventsByAuthentication lets every user see every event.
+	EventsByAuthentication EventAccess = "authenticated"
+)
+
+// ClientEvents says where and how often clients may send to each other.
+type ClientEvents struct {
+	// Channels are patterns; nil means "private-**" and "presence-**", an empty list none.
+	Channels []string
+	// Rate is how many a second one connection may send, with bursts of as many; 0 means 10.
+	Rate int
+}
+
+// Limits bound what clients may take; 0 is the default that each field names.
+type Limits struct {
+	MaxConnections      int // at once; 0: no limit
+	MaxConnectionsPerIP int // at once from one address; 0: no limit
+	MaxChannels         int // of one connection; 200
+	MaxPayloadSize      int // bytes of one message; 1 MiB
+	MaxQueue            int // bytes waiting for one connection; 4 MiB
+}
+
+// KeepAlive says how often silence is broken; 0 is the default that each field names.
+type KeepAlive struct {
+	PingInterval           time.Duration // WebSocket pings, 30 s; silence for two of them closes
+	HeartbeatInterval      time.Duration // comments on channel streams, 15 s
+	EventHeartbeatInterval time.Duration // comments on domain event streams, 30 s
+	SSERetry               time.Duration // when an EventSource comes back, 3 s, jittered
+}
+
+const minSecret = 16 // characters: below that a secret can be guessed offline from one token
+
+func (c Config) withDefaults() Config {
+	c.Authorizer = cmpAuthorizer(c.Authorizer)
+	c.EventAccess = cmp.Or(c.EventAccess, EventsByClaims)
+	if c.ClientEvents.Channels == nil {
+		c.ClientEvents.Channels = []string{"private-**", "presence-**"}
+	}
+	c.ClientEvents.Rate = cmp.Or(c.ClientEvents.Rate, 10)
+	c.Limits.MaxChannels = cmp.Or(c.Limits.MaxChannels, 200)
+	c.Limits.MaxPayloadSize = cmp.Or(c.Limits.MaxPayloadSize, 1<<20)
+	c.Limits.MaxQueue = cmp.Or(c.Limits.MaxQueue, 4<<20)
+	c.KeepAlive.PingInterval = cmp.Or(c.KeepAlive.PingInterval, 30*time.Second)
+	c.KeepAlive.HeartbeatInterval = cmp.Or(c.KeepAlive.HeartbeatInterval, 15*time.Second)
+	c.KeepAlive.EventHeartbeatInterval = cmp.Or(c.KeepAlive.EventHeartbeatInterval, 30*time.Second)
+	c.KeepAlive.SSERetry = cmp.Or(c.KeepAlive.SSERetry, 3*time.Second)
+	c.DrainTimeout = cmp.Or(c.DrainTimeout, 10*time.Second)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	if c.clock == nil {
+		c.clock = clock.System()
+	}
+	return c
+}
+
+func cmpAuthorizer(a Authorizer) Authorizer {
+	if a == nil {
+		return ByClaims()
+	}
+	return a
+}
+
+// FieldError is one wrong field of a [Config]. The Field is its path, such as "Limits.MaxQueue".
+type FieldError struct {
+	Field   string
+	Message string
+}
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Message }
+
+// validate reports all that is wrong, as joined [FieldError] values.
+func (c Config) validate() error {
+	var v validation
+	v.secrets("Users.Secrets", c.Users.Secrets)
+	v.secrets("AuthSecrets", c.AuthSecrets)
+	v.httpURL("Users.JWKSURL", c.Users.JWKSURL)
+	v.apiKeys(c.APIKeys)
+	v.authorizer(c.Authorizer)
+	v.origins(c.AllowedOrigins)
+	if !slices.Contains([]EventAccess{EventsByClaims, EventsByAuthentication}, c.EventAccess) {
+		v.add("EventAccess", "%q is neither %q nor %q", c.EventAccess, EventsByClaims, EventsByAuthentication)
+	}
+	for _, p := range c.ClientEvents.Channels {
+		if _, err := pattern.Parse(p); err != nil {
+			v.add("ClientEvents.Channels", "%v", err)
+		}
+	}
+	v.notNegative("ClientEvents.Rate", int64(c.ClientEvents.Rate))
+	v.notNegative("Limits.MaxConnections", int64(c.Limits.MaxConnections))
+	v.notNegative("Limits.MaxConnectionsPerIP", int64(c.Limits.MaxConnectionsPerIP))
+	v.notNegative("Limits.MaxChannels", int64(c.Limits.MaxChannels))
+	v.atLeast("Limits.MaxPayloadSize", int64(c.Limits.MaxPayloadSize), 128)
+	v.atLeast("Limits.MaxQueue", int64(c.Limits.MaxQueue), 1024)
+	v.notNegative("KeepAlive.PingInterval", int64(c.KeepAlive.PingInterval))
+	v.notNegative("KeepAlive.HeartbeatInterval", int64(c.KeepAlive.HeartbeatInterval))
+	v.notNegative("KeepAlive.EventHeartbeatInterval", int64(c.KeepAlive.EventHeartbeatInterval))
+	v.notNegative("KeepAlive.SSERetry", int64(c.KeepAlive.SSERetry))
+	v.notNegative("DrainTimeout", int64(c.DrainTimeout))
+	return errors.Join(v.errs...)
+}
+
+type validation struct{ errs []error }
+
+func (v *validation) add(field, format string, args ...any) {
+	v.errs = append(v.errs, &FieldError{field, fmt.Sprintf(format, args...)})
+}
+
+func (v *validation) notNegative(field string, n int64) { v.atLeast(field, n, 0) }
+
+func (v *validation) atLeast(field string, n, least int64) {
+	if n < least {
+		v.add(field, "must be at least %d", least)
+	}
+}
+
+func (v *validation) secrets(field string, secrets []string) {
+	for i, s := range secrets {
+		if len(s) < minSecret {
+			v.add(field, "secret %d has %d characters; at least %d are needed", i+1, len(s), minSecret)
+		}
+	}
+}
+
+func (v *validation) httpURL(field, raw string) {
+	if raw == "" {
+		return
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		v.add(field, "%q is not an http or https address", raw)
+	}
+}
+
+// authorizer asks those that have something to get wrong.
+func (v *validation) authorizer(a Authorizer) {
+	if a, ok := a.(interface{ validate() error }); ok {
+		if err := a.validate(); err != nil {
+			v.add("Authorizer", "%v", err)
+		}
+	}
+}
+
+func (v *validation) apiKeys(keys []APIKey) {
+	for i, k := range keys {
+		name := cmp.Or(k.Name, fmt.Sprint(i+1))
+		if len(k.Key) < minSecret {
+			v.add("APIKeys", "key %s has %d characters; at least %d are needed", name, len(k.Key), minSecret)
+		}
+		if len(k.Scopes) == 0 {
+			v.add("APIKeys", "key %s has no scope", name)
+		}
+		for _, s := range k.Scopes {
+			if !slices.Contains(scopes, s) {
+				v.add("APIKeys", "key %s has the unknown scope %q", name, s)
+			}
+		}
+	}
+}
+
+func (v *validation) origins(origins []string) {
+	for _, o := range origins {
+		if o == "*" || o == "null" {
+			continue
+		}
+		scheme, host, found := strings.Cut(o, "://")
+		if _, err := path.Match(host, ""); err != nil || !found || scheme == "" || host == "" || strings.ContainsAny(host, "/?#") {
+			v.add("AllowedOrigins", "%q is not an origin such as https://app.example.com", o)
+		}
+	}
+}

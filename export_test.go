@@ -1,0 +1,9 @@
+package herald
+
+import "github.com/herald-events/herald/internal/clock"
+
+// WithClock has a server live by a clock that the test moves.
+func WithClock(c Config, k clock.Clock) Config {
+	c.clock = k
+	return c
+}

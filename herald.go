@@ -1,0 +1,173 @@
+package herald
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/herald-events/herald/internal/bus"
+	"github.com/herald-events/herald/internal/hub"
+	"github.com/herald-events/herald/internal/pattern"
+	"github.com/herald-events/herald/internal/socket"
+)
+
+// Server delivers events. Its methods are safe for concurrent use.
+type Server struct {
+	// Immutable after New.
+	config  Config
+	log     *slog.Logger
+	metrics *metrics
+	bus     *bus.Bus[Event]
+	hub     *hub.Hub
+	loops   *socket.Loops
+	rooms   *rooms
+	recent  *recent
+	doors   *doors
+	// clientEvents are the channels on which clients may send.
+	clientEvents []pattern.Pattern
+	beginning    string // the position before the first domain event
+
+	closing chan struct{} // closed by Close, through closeOnce
+	ended   chan struct{} // closed when Run returns
+
+	access atomic.Pointer[access] // replaced whole by Reload
+	state  atomic.Int32           // a phase; it only grows
+
+	closeOnce func()
+
+	mu     sync.Mutex         // guards retire
+	retire context.CancelFunc // ends what the access of now has running
+}
+
+// The phases of a server's life.
+const (
+	phaseNew int32 = iota
+	phaseRunning
+	phaseDraining
+	phaseEnded
+)
+
+// New makes a server; it starts with [Server.Run]. The error joins a [FieldError] for every field of
+// the configuration that is wrong.
+func New(config Config) (*Server, error) {
+	config = config.withDefaults()
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		config: config,
+		log:    config.Logger,
+		recent: newRecent(config.clock),
+		doors:  newDoors(config.Limits),
+
+		clientEvents: parseAll(config.ClientEvents.Channels),
+		beginning:    newBeginning(),
+
+		closing: make(chan struct{}),
+		ended:   make(chan struct{}),
+	}
+	s.closeOnce = sync.OnceFunc(func() { close(s.closing) })
+	s.hub, s.loops = hub.New(socket.Config{MaxQueue: config.Limits.MaxQueue, Clock: config.clock})
+	s.rooms = newRooms(s.hub)
+	s.bus = bus.New[Event](bus.Config{OnFailure: s.handlerFailed})
+	if err := s.install(config); err != nil {
+		return nil, err
+	}
+	s.metrics = newMetrics(s)
+	return s, nil
+}
+
+// parseAll reads patterns that validate has seen.
+func parseAll(texts []string) []pattern.Pattern {
+	patterns := make([]pattern.Pattern, 0, len(texts))
+	for _, text := range texts {
+		if p, err := pattern.Parse(text); err == nil {
+			patterns = append(patterns, p)
+		}
+	}
+	return patterns
+}
+
+// ErrRunTwice is returned by a second call of [Server.Run].
+var ErrRunTwice = errors.New("the server has been run before")
+
+// Run delivers until ctx ends or Close is called; then it drains: clients are told when to come back
+// and are closed over the drain time, new ones are turned away. Every long goroutine of the server
+// belongs to Run and has ended when it returns. Keep the HTTP server up until then.
+func (s *Server) Run(ctx context.Context) error {
+	if !s.state.CompareAndSwap(phaseNew, phaseRunning) {
+		return ErrRunTwice
+	}
+	defer close(s.ended)
+	looping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() { s.loops.Run(looping) })
+	select {
+	case <-ctx.Done():
+	case <-s.closing:
+	}
+	s.drain()
+	s.state.Store(phaseEnded)
+	stop()
+	wg.Wait()
+	s.retireAccess()
+	return nil
+}
+
+// Close drains the server and waits until Run has returned, or until ctx ends. A server that never
+// ran has nothing to close.
+func (s *Server) Close(ctx context.Context) error {
+	s.closeOnce()
+	if s.state.CompareAndSwap(phaseNew, phaseEnded) {
+		s.retireAccess()
+		return s.bus.Close(ctx)
+	}
+	select {
+	case <-s.ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Reload replaces who may do what: the keys of users, channel tokens and the server API, the
+// authorizer, event access, origins and proxies. Other fields need a new server and are ignored.
+// Nothing changes when the error is not nil. Connections stay open.
+func (s *Server) Reload(config Config) error {
+	config = config.withDefaults()
+	if err := config.validate(); err != nil {
+		return err
+	}
+	return s.install(config)
+}
+
+// install puts the access of a checked configuration in force.
+func (s *Server) install(config Config) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	a, err := newAccess(ctx, config)
+	if err != nil {
+		cancel()
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.retire != nil {
+		a.keepKeys(s.access.Load())
+		s.retire()
+	}
+	s.access.Store(a)
+	s.retire = cancel
+	return nil
+}
+
+func (s *Server) retireAccess() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.retire()
+}
+
+func (s *Server) draining() bool { return s.state.Load() >= phaseDraining }
+
+func (s *Server) ready() bool { return s.state.Load() == phaseRunning }

@@ -1,0 +1,117 @@
+package herald
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/herald-events/herald/internal/socket"
+)
+
+// metrics are all that the server counts. Names follow Prometheus' conventions; labels have few values.
+type metrics struct {
+	registry     *prometheus.Registry
+	connections  *prometheus.GaugeVec
+	accepted     *prometheus.CounterVec
+	closes       *prometheus.CounterVec
+	received     prometheus.Counter
+	clientEvents prometheus.Counter
+	broadcast    prometheus.Counter
+	published    prometheus.Counter
+}
+
+func newMetrics(s *Server) *metrics {
+	m := &metrics{
+		registry: s.config.Metrics,
+		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "herald_connections", Help: "Open connections.",
+		}, []string{"transport"}),
+		accepted: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "herald_connections_accepted_total", Help: "Connections that were opened.",
+		}, []string{"transport"}),
+		closes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "herald_connections_closed_total", Help: "Connections that ended, by close code; 1006 is a peer that went without a word.",
+		}, []string{"transport", "code"}),
+		received:     counter("herald_messages_received_total", "Messages of clients."),
+		clientEvents: counter("herald_client_events_total", "Client events that were sent on to others."),
+		broadcast:    counter("herald_broadcasts_total", "Messages that were accepted for a channel."),
+		published:    counter("herald_events_published_total", "Domain events that were accepted, repeats not counted."),
+	}
+	if m.registry == nil {
+		m.registry = prometheus.NewRegistry()
+		m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	}
+	m.registry.MustRegister(m.connections, m.accepted, m.closes, m.received, m.clientEvents, m.broadcast, m.published)
+	m.registry.MustRegister(s.hubMetrics()...)
+	m.registry.MustRegister(s.busMetrics()...)
+	return m
+}
+
+func counter(name, help string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+}
+
+// hubMetrics read what the hub counts itself, so that a delivery costs no more than it must.
+func (s *Server) hubMetrics() []prometheus.Collector {
+	delivered := func(transport string, read func() uint64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "herald_messages_delivered_total", Help: "Messages handed to connections.",
+			ConstLabels: prometheus.Labels{"transport": transport},
+		}, func() float64 { return float64(read()) })
+	}
+	return []prometheus.Collector{
+		delivered("websocket", func() uint64 { return s.hub.Stats().DeliveredToSocket }),
+		delivered("sse", func() uint64 { return s.hub.Stats().DeliveredToStream }),
+		gauge("herald_subscriptions", "Subscriptions to channels.", func() int { return s.hub.Stats().Subscriptions }),
+		gauge("herald_channels", "Channels that have subscribers.", func() int { return s.hub.Stats().Channels }),
+	}
+}
+
+func gauge(name, help string, read func() int) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(read()) })
+}
+
+func (s *Server) busMetrics() []prometheus.Collector {
+	total := func(name, help string, read func() uint64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(read()) })
+	}
+	return []prometheus.Collector{
+		total("herald_handler_calls_total", "Calls of event handlers.", func() uint64 { return s.bus.Stats().Delivered }),
+		total("herald_handler_errors_total", "Calls of event handlers that returned an error.", func() uint64 { return s.bus.Stats().Failed }),
+		total("herald_handler_panics_total", "Calls of event handlers that panicked.", func() uint64 { return s.bus.Stats().Panicked }),
+		total("herald_handler_dropped_total", "Events that a full queue of a handler lost.", func() uint64 { return s.bus.Stats().Dropped }),
+		gauge("herald_handler_queued", "Events that wait for handlers.", func() int { return s.bus.Stats().Queued }),
+	}
+}
+
+// transport is a dialect's label.
+func transport(d socket.Dialect) string {
+	if d == socket.WebSocket {
+		return "websocket"
+	}
+	return "sse"
+}
+
+func (m *metrics) opened(d socket.Dialect) {
+	m.connections.WithLabelValues(transport(d)).Inc()
+	m.accepted.WithLabelValues(transport(d)).Inc()
+}
+
+func (m *metrics) closed(d socket.Dialect, why socket.Reason) {
+	m.connections.WithLabelValues(transport(d)).Dec()
+	m.refused(d, why)
+}
+
+// refused counts the end of a connection that was never opened.
+func (m *metrics) refused(d socket.Dialect, why socket.Reason) {
+	m.closes.WithLabelValues(transport(d), closeLabel(why.Code)).Inc()
+}
+
+// closeLabel keeps peers from making up labels: codes of theirs that nobody registered are one.
+func closeLabel(code uint16) string {
+	if code >= 1000 && code <= 1015 || code >= 4400 && code <= 4429 {
+		return strconv.Itoa(int(code))
+	}
+	return "other"
+}

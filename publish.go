@@ -1,0 +1,244 @@
+package herald
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/herald-events/herald/internal/bus"
+	"github.com/herald-events/herald/internal/hub"
+	"github.com/herald-events/herald/internal/socket"
+	"github.com/herald-events/herald/internal/wire"
+)
+
+// maxChannels is how many channels one broadcast, and how many messages one batch, may have.
+const maxChannels = 1000
+
+// Broadcast says something on a channel: every subscriber gets event and data, whatever it is
+// connected with. The data is anything that encodes as JSON; a json.RawMessage goes out as it is.
+//
+// Broadcast returns once the message is on its way and never waits for a subscriber. It waits for
+// room when the server delivers more slowly than it is told to, until ctx ends; then the error has
+// [CodeUnavailable]. A bad name or bad data is refused with [CodeBadRequest] and its like.
+func (s *Server) Broadcast(ctx context.Context, channel, event string, data any) error {
+	return s.BroadcastExcept(ctx, channel, event, data, "")
+}
+
+// BroadcastExcept is [Server.Broadcast] for all but one connection: the one with that socket id or
+// connection id, usually whoever caused the message and knows of it already.
+func (s *Server) BroadcastExcept(ctx context.Context, channel, event string, data any, except string) error {
+	m, err := s.newMessage(channel, event, data)
+	if err != nil {
+		return err
+	}
+	m.except = except
+	return s.broadcast(ctx, m)
+}
+
+// BroadcastToMany is [Server.Broadcast] on up to 1,000 channels. One bad name and nothing is said.
+func (s *Server) BroadcastToMany(ctx context.Context, channels []string, event string, data any) error {
+	messages, err := s.newMessages(channels, event, data)
+	if err != nil {
+		return err
+	}
+	return s.broadcast(ctx, messages...)
+}
+
+// Publish records a domain event and tells everyone who listens to its type: handlers of
+// [Server.Subscribe] and [On], sockets and streams. It takes a payload of the catalogue, one of the
+// application's own, or an [Event] that sets more than the payload. An event whose id is known
+// already changes nothing and is no error.
+//
+// The error of a synchronous handler is returned after everyone has been told.
+func (s *Server) Publish(ctx context.Context, p Payload) error {
+	e, ok := p.(Event)
+	if !ok {
+		e = Event{Type: typeOf(p), Payload: p}
+	}
+	_, err := s.publish(ctx, e)
+	return err
+}
+
+// publication is what became of a call to publish.
+type publication struct {
+	ID        string
+	Duplicate bool
+}
+
+func (s *Server) publish(ctx context.Context, e Event) (publication, error) {
+	e, err := e.checked(s.config.clock.Now(), s.config.Limits.MaxPayloadSize)
+	if err != nil {
+		return publication{}, err
+	}
+	done := publication{ID: e.ID}
+	record, known := s.recent.add(e)
+	if known {
+		done.Duplicate = true
+		return done, nil
+	}
+	if err := s.hub.PublishEvent(ctx, e.onWire(&record.delivered)); err != nil {
+		s.recent.forget(e.ID) // nobody was told: the caller may try again
+		return publication{}, unavailable(err)
+	}
+	s.metrics.published.Inc()
+	err = s.bus.Publish(ctx, e.Type, e)
+	if errors.Is(err, bus.ErrClosed) {
+		err = unavailable(err)
+	}
+	return done, err
+}
+
+// message is something that is about to be said on a channel, checked.
+type message struct {
+	channel Channel
+	event   string
+	data    []byte
+	except  string
+}
+
+func (s *Server) newMessage(channel, event string, data any) (message, error) {
+	messages, err := s.newMessages([]string{channel}, event, data)
+	if err != nil {
+		return message{}, err
+	}
+	return messages[0], nil
+}
+
+func (s *Server) newMessages(channels []string, event string, data any) ([]message, error) {
+	if len(channels) == 0 || len(channels) > maxChannels {
+		return nil, refuse(CodeBadRequest, "a message goes to 1 to %d channels, not %d", maxChannels, len(channels))
+	}
+	if err := checkEventName(event); err != nil {
+		return nil, err
+	}
+	raw, err := encodeData(data, s.config.Limits.MaxPayloadSize)
+	if err != nil {
+		return nil, err
+	}
+	messages := make([]message, 0, len(channels))
+	for _, name := range channels {
+		channel, err := ParseChannel(name)
+		if err != nil {
+			return nil, err
+		}
+		messages = append(messages, message{channel: channel, event: event, data: raw})
+	}
+	return messages, nil
+}
+
+// broadcast says the messages in order.
+func (s *Server) broadcast(ctx context.Context, messages ...message) error {
+	posts := make([]hub.Message, 0, len(messages))
+	for _, m := range messages {
+		posts = append(posts, m.onWire())
+	}
+	if err := s.hub.Broadcast(ctx, posts...); err != nil {
+		return unavailable(err)
+	}
+	s.metrics.broadcast.Add(float64(len(messages)))
+	return nil
+}
+
+func unavailable(err error) error {
+	return &Error{Code: CodeUnavailable, Message: "the message was not accepted", Err: err}
+}
+
+// frameOverhead is what the envelope of a message adds to its data, about.
+const frameOverhead = 128
+
+func (m message) onWire() hub.Message {
+	return hub.Message{
+		Channel: m.channel.String(),
+		Frame:   socket.NewFrame(m),
+		Size:    len(m.data) + frameOverhead,
+		Except:  m.except,
+	}
+}
+
+// Text is the message on a WebSocket.
+func (m message) Text() []byte { return wire.ChannelEvent(m.channel.String(), m.event, m.data) }
+
+// Block is the message on a channel stream.
+func (m message) Block() []byte { return streamBlock("event", m.Text()) }
+
+// onWire is a checked event on its way to sockets and streams.
+func (e Event) onWire(delivered *hub.Delivered) hub.Event {
+	payload, _ := e.Payload.(json.RawMessage)
+	full := eventMessage{ID: e.ID, Type: e.Type, Timestamp: e.Timestamp, Payload: payload, UserID: e.UserID, IP: e.IP}
+	plain := full
+	plain.UserID, plain.IP = "", ""
+	return hub.Event{
+		ID:        e.ID,
+		Type:      e.Type,
+		Owners:    e.owners(),
+		Plain:     socket.NewFrame(plain),
+		Full:      socket.NewFrame(full),
+		Size:      len(payload) + frameOverhead,
+		Delivered: delivered,
+	}
+}
+
+// eventMessage is a domain event as a connection gets it.
+type eventMessage wire.Event
+
+// Text is the event on a WebSocket.
+func (m eventMessage) Text() []byte { return wire.DomainEvent(wire.Event(m)) }
+
+// Block is the event on a domain event stream.
+func (m eventMessage) Block() []byte {
+	return wire.Block(m.Type, m.ID, wire.DomainEventBody(wire.Event(m)))
+}
+
+// SubscriberCount is how many connections are subscribed to a channel.
+func (s *Server) SubscriberCount(channel string) int { return s.hub.Count(channel) }
+
+// HasSubscribers tells whether anybody would get what is said on a channel.
+func (s *Server) HasSubscribers(channel string) bool { return s.SubscriberCount(channel) > 0 }
+
+// ChannelInfo is what is known of a channel.
+type ChannelInfo struct {
+	Name        string      `json:"name"`
+	Type        ChannelType `json:"type"`
+	Subscribers int         `json:"subscribers"`
+	Members     *int        `json:"members,omitempty"` // on presence channels
+}
+
+// Channels lists the channels that have subscribers, by name.
+func (s *Server) Channels() []ChannelInfo {
+	infos := []ChannelInfo{}
+	s.hub.Channels(func(name string, subscribers int) {
+		infos = append(infos, s.channelInfo(Channel{name}, subscribers))
+	})
+	sortChannels(infos)
+	return infos
+}
+
+func (s *Server) channelInfo(ch Channel, subscribers int) ChannelInfo {
+	info := ChannelInfo{Name: ch.String(), Type: ch.Type(), Subscribers: subscribers}
+	if ch.Type() == Presence {
+		members := s.rooms.count(ch.String())
+		info.Members = &members
+	}
+	return info
+}
+
+// PresenceMembers lists who is on a presence channel, in the order in which they came.
+func (s *Server) PresenceMembers(channel string) []Member { return s.rooms.members(channel) }
+
+// Disconnect closes the connection with that socket id or connection id (4410); it reports how
+// many there were, which is 0 or 1.
+func (s *Server) Disconnect(ctx context.Context, socketID string) (int, error) {
+	return disconnected(s.hub.CloseConnection(ctx, socketID, disconnectedByAPI))
+}
+
+// DisconnectUser closes all connections of a user (4410) and reports how many there were.
+func (s *Server) DisconnectUser(ctx context.Context, userID string) (int, error) {
+	return disconnected(s.hub.CloseUser(ctx, userID, disconnectedByAPI))
+}
+
+func disconnected(n int, err error) (int, error) {
+	if errors.Is(err, hub.ErrEnded) {
+		return 0, nil // every connection is closed by now
+	}
+	return n, err
+}

@@ -1,0 +1,214 @@
+package herald
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/herald-events/herald/internal/hub"
+	"github.com/herald-events/herald/internal/presence"
+	"github.com/herald-events/herald/internal/socket"
+	"github.com/herald-events/herald/internal/wire"
+)
+
+// The reasons that the protocol has for closing a connection.
+var (
+	tooManyBadMessages = socket.Reason{Code: 4400, Text: "too many bad messages"}
+	userRequired       = socket.Reason{Code: 4401, Text: "a user is required"}
+	disconnectedByAPI  = socket.Reason{Code: 4410, Text: "disconnected through the server API"}
+	tooManyConnections = socket.Reason{Code: 4429, Text: "too many connections"}
+	userExpired        = socket.Reason{Code: 4401, Text: "token expired"}
+)
+
+// userGrace is how long a connection may be without a user where one is required.
+const userGrace = 10 * time.Second
+
+// session is what a connection of any kind has: who it is and what it listens to. It is owned by
+// its connection's loop, but for the first group.
+type session struct {
+	// Immutable after open.
+	server *Server
+	conn   *socket.Conn
+	sub    *hub.Subscriber
+	id     string // its socket id or connection id
+	ip     netip.Addr
+
+	user    *User             // nil: nobody
+	members map[string]string // its member id on each presence channel that it has joined
+
+	userBy time.Time // a user must have come by then; zero: need not
+	goAt   time.Time // the drain closes it then; zero: not draining
+}
+
+// open puts the session in the index; owner is the session's outer self.
+func (s *session) open(server *Server, conn *socket.Conn, owner drainer) {
+	s.server, s.conn = server, conn
+	s.sub = server.hub.Join(conn, s.id, owner)
+	server.metrics.opened(conn.Dialect())
+	if server.config.Users.Required && s.user == nil {
+		s.userBy = conn.Loop().Now().Add(userGrace)
+	}
+	if s.user != nil {
+		s.sub.SetUser(s.user.ID, s.user.hasScope(scopeIdentity))
+	}
+	s.resetAlarm()
+	if server.draining() { // it came through the door as the drain began
+		owner.leaveAt(conn.Loop().Now())
+	}
+}
+
+// close takes the session out of everything that it is in.
+func (s *session) close(why socket.Reason) {
+	s.sub.Leave()
+	for channel, member := range s.members {
+		s.server.rooms.leave(channel, s.id, member)
+	}
+	s.server.doors.leave(s.ip)
+	s.server.metrics.closed(s.conn.Dialect(), why)
+}
+
+// tell sends one message of the protocol to this connection alone; kind is its "type".
+func (s *session) tell(kind string, text []byte) {
+	if s.conn.Dialect() == socket.WebSocket {
+		s.conn.SendText(text)
+	} else {
+		s.conn.SendBlock(streamBlock(kind, text))
+	}
+}
+
+func streamBlock(kind string, text []byte) []byte { return wire.Block(kind, "", text) }
+
+// resetAlarm has the loop come back at the earliest of the session's times.
+func (s *session) resetAlarm() {
+	times := []time.Time{s.userBy, s.goAt}
+	if s.user != nil {
+		times = append(times, s.user.Expires)
+	}
+	var next time.Time
+	for _, t := range times {
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	s.conn.SetAlarm(next)
+}
+
+// due tells whether a time has been set and has come.
+func due(at, now time.Time) bool { return !at.IsZero() && !at.After(now) }
+
+// leaveAt says goodbye now and closes at the given time.
+func (s *session) leaveAt(at time.Time) {
+	s.goAt = at
+	s.tell("event", wire.Draining(retryAfter()))
+	s.resetAlarm()
+}
+
+// setUser makes the connection a user's; nil makes it nobody's.
+func (s *session) setUser(u *User) {
+	s.user = u
+	if u == nil {
+		s.sub.SetUser("", false)
+	} else {
+		s.sub.SetUser(u.ID, u.hasScope(scopeIdentity))
+		s.userBy = time.Time{}
+	}
+	s.resetAlarm()
+}
+
+// scopeIdentity is the token scope that adds userId and ip to domain events.
+const scopeIdentity = "events:identity"
+
+// joining is a channel that a session may join: the door has checked it.
+type joining struct {
+	channel Channel
+	member  *Member // on presence channels
+	signed  bool    // a backend vouches for the member
+	resumes bool    // the client named a position
+	joined  func()  // runs on the loop when the subscription stands; may be nil
+}
+
+// join subscribes and answers; on a presence channel both happen a moment later, on the loop.
+func (s *session) join(j joining) error {
+	name := j.channel.String()
+	if s.sub.Subscribed(name) {
+		s.answerJoin(j, s.server.rooms.list)
+		return nil
+	}
+	if s.sub.Channels() >= s.server.config.Limits.MaxChannels {
+		return refuse(CodeLimitReached, "a connection may have %d channels", s.server.config.Limits.MaxChannels)
+	}
+	if j.channel.Type() == Presence {
+		return s.joinPresence(j)
+	}
+	s.sub.Subscribe(name)
+	s.answerJoin(j, s.server.rooms.list)
+	return nil
+}
+
+// joinPresence marks the member before anything else can happen, so that a connection that dies
+// meanwhile leaves again.
+func (s *session) joinPresence(j joining) error {
+	name := j.channel.String()
+	if _, underWay := s.members[name]; underWay {
+		return refuse(CodeConflict, "the channel %s is being joined", name)
+	}
+	err := s.server.rooms.join(s.conn.Loop(), presence.Join{
+		Channel:    name,
+		Connection: s.id,
+		Member:     presence.Member{ID: j.member.ID, Info: j.member.Info},
+		Signed:     j.signed,
+	}, func(members []wire.Member) {
+		if _, still := s.members[name]; !still || s.conn.Closed() {
+			s.answered(j) // it has left again
+			return
+		}
+		s.sub.Subscribe(name)
+		s.answerJoin(j, func(string) []wire.Member { return members })
+	})
+	if err != nil {
+		return err
+	}
+	if s.members == nil {
+		s.members = map[string]string{}
+	}
+	s.members[name] = j.member.ID
+	return nil
+}
+
+func (s *session) answerJoin(j joining, members func(string) []wire.Member) {
+	answer := wire.Subscribed{Channel: j.channel.String()}
+	if j.channel.Type() == Presence {
+		list := members(answer.Channel)
+		answer.Members = &list
+	}
+	if j.resumes {
+		answer.Recovered = new(bool) // there is no history to recover from
+	}
+	s.tell("subscription_succeeded", answer.Encode())
+	s.answered(j)
+}
+
+func (s *session) answered(j joining) {
+	if j.joined != nil {
+		j.joined()
+	}
+}
+
+func (s *session) refuseJoin(channel string, err error) {
+	e := asError(err)
+	s.tell("subscription_error", wire.SubscriptionError(channel, onWire[e.Code].Socket, e.Message))
+}
+
+// leave unsubscribes and answers.
+func (s *session) leave(channel Channel) {
+	name := channel.String()
+	s.sub.Unsubscribe(name)
+	if member, ok := s.members[name]; ok {
+		delete(s.members, name)
+		s.server.rooms.leave(name, s.id, member)
+	}
+	s.tell("unsubscribed", wire.Unsubscribed(name))
+}
+
+// isCode tells whether err is a refusal of that code.
+func isCode(err error, code Code) bool { return errors.Is(err, &Error{Code: code}) }

@@ -1,0 +1,288 @@
+package herald
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/herald-events/herald/internal/hub"
+	"github.com/herald-events/herald/internal/socket"
+	"github.com/herald-events/herald/internal/wire"
+)
+
+// streamSession is a connection that receives Server-Sent Events. It is owned by its loop.
+type streamSession struct {
+	session
+	endsWithUser bool // a domain event stream ends when its token does
+}
+
+// Received implements socket.Owner; nobody says anything on a stream.
+func (s *streamSession) Received([]byte) {}
+
+// Alarm implements socket.Owner.
+func (s *streamSession) Alarm(now time.Time) {
+	switch {
+	case due(s.goAt, now):
+		s.conn.Close(socket.GoingAway)
+	case s.user != nil && due(s.user.Expires, now) && (s.endsWithUser || s.server.config.Users.Required):
+		s.conn.Close(userExpired)
+	case s.user != nil && due(s.user.Expires, now):
+		s.setUser(nil)
+		s.tell("auth", wire.AuthFailed(errTokenExpired.Error()))
+	default:
+		s.resetAlarm()
+	}
+}
+
+// Closed implements socket.Owner.
+func (s *streamSession) Closed(why socket.Reason) { s.close(why) }
+
+// leaveAt says goodbye in the stream's own words: when to come back is a field of it.
+func (s *streamSession) leaveAt(at time.Time) {
+	s.goAt = at
+	back := retryAfter()
+	s.conn.SendBlock(wire.Retry(back))
+	if !s.endsWithUser {
+		s.tell("event", wire.Draining(back))
+	}
+	s.resetAlarm()
+}
+
+// serveChannelStream is GET /events.
+func (s *Server) serveChannelStream(w http.ResponseWriter, r *http.Request) {
+	a := s.access.Load()
+	if a.cors(w, r) {
+		return
+	}
+	user, tokenErr := a.requestUser(r)
+	if user == nil && s.config.Users.Required {
+		writePlainError(w, cmpError(tokenErr, refuse(CodeUnauthorized, "Authentication required")))
+		return
+	}
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Accel-Buffering", "no")
+	n := newConnection{session: session{ip: a.clientIP(r), id: newConnectionID(), user: user}, tokenErr: tokenErr}
+	first := s.admitAll(r, n, queryList(r, "channels", "channel"))
+	beat := socket.KeepAlive{Interval: s.config.KeepAlive.HeartbeatInterval, Beat: []byte(wire.StreamHeartbeat)}
+	s.stream(w, r, beat, n.ip, func(c *socket.Conn) socket.Owner {
+		o := &streamSession{session: n.session}
+		c.SendBlock(wire.Retry(s.jitteredRetry()))
+		o.open(s, c, o)
+		o.tell("event", wire.StreamConnected(o.id))
+		o.answerHandshakeToken(n.tokenErr)
+		for _, f := range first {
+			o.joinFirst(f)
+		}
+		return o
+	})
+}
+
+func cmpError(err, otherwise error) error {
+	if err != nil {
+		return err
+	}
+	return otherwise
+}
+
+// firstJoin is a channel named in the stream's own address, and what the authorizer said of it.
+type firstJoin struct {
+	name string
+	joining
+	err error
+}
+
+// admitAll asks for every channel that the address names, before the stream begins: an authorizer
+// may take its time.
+func (s *Server) admitAll(r *http.Request, n newConnection, names []string) []firstJoin {
+	joins := make([]firstJoin, 0, len(names))
+	for i, name := range names {
+		f := firstJoin{name: name}
+		if i < s.config.Limits.MaxChannels {
+			f.joining, f.err = s.admitStream(r, n.user, name, n.id, nil)
+		} else {
+			f.err = refuse(CodeLimitReached, "a connection may have %d channels", s.config.Limits.MaxChannels)
+		}
+		joins = append(joins, f)
+	}
+	return joins
+}
+
+func (s *streamSession) joinFirst(f firstJoin) {
+	err := f.err
+	if err == nil {
+		err = s.join(f.joining)
+	}
+	if err != nil {
+		s.refuseJoin(f.name, err)
+	}
+}
+
+// admitStream asks whether a stream may join a channel, and as whom.
+func (s *Server) admitStream(r *http.Request, user *User, name, id string, own *Member) (joining, error) {
+	channel, err := ParseChannel(name)
+	if err != nil {
+		return joining{}, err
+	}
+	j := joining{channel: channel}
+	if channel.Type() == Public {
+		return j, nil
+	}
+	if len(s.access.Load().tokens) == 0 {
+		return j, refuse(CodeForbidden, "private channels are off: no auth secret is configured")
+	}
+	access, err := s.admit(r.Context(), r, user, channel, id, own)
+	if err != nil {
+		return j, err
+	}
+	j.member = access.Member
+	j.signed = own == nil || j.member == nil || j.member.ID != own.ID // nobody vouches for whom a client names itself
+	return j, nil
+}
+
+// serveEventStream is GET /api/v1/events/stream.
+func (s *Server) serveEventStream(w http.ResponseWriter, r *http.Request) {
+	a := s.access.Load()
+	if a.cors(w, r) {
+		return
+	}
+	user, err := a.requestUser(r)
+	if err == nil && user == nil {
+		err = refuse(CodeUnauthorized, "Authentication required")
+	}
+	if err != nil {
+		writeAPIError(w, err)
+		return
+	}
+	patterns := queryList(r, "events", "event")
+	if len(patterns) > maxPatterns {
+		writeAPIError(w, refuse(CodeBadRequest, "a stream may have %d patterns", maxPatterns))
+		return
+	}
+	grant, err := a.grantEvents(user, patterns)
+	if err != nil {
+		writeAPIError(w, err)
+		return
+	}
+	header := w.Header()
+	header.Set("Cache-Control", "no-cache")
+	header.Set("X-Accel-Buffering", "no")
+	if r.ProtoMajor == 1 {
+		header.Set("Connection", "keep-alive")
+	}
+	n := session{ip: a.clientIP(r), id: newConnectionID(), user: user}
+	beat := socket.KeepAlive{Interval: s.config.KeepAlive.EventHeartbeatInterval, Beat: []byte(wire.EventStreamHeartbeat)}
+	s.stream(w, r, beat, n.ip, func(c *socket.Conn) socket.Owner {
+		o := &streamSession{session: n, endsWithUser: true}
+		c.SendBlock([]byte(wire.EventStreamComment))
+		c.SendBlock(wire.Retry(s.jitteredRetry()))
+		o.open(s, c, o)
+		c.SendBlock(wire.Block("connected", "", wire.EventStreamConnected(o.id)))
+		o.sub.Listen(listening(user, grant))
+		return o
+	})
+}
+
+// stream answers with an event stream and serves it to its end.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, beat socket.KeepAlive, ip netip.Addr, own func(*socket.Conn) socket.Owner) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	if !s.ready() || !s.doors.enter(ip) {
+		// An EventSource never comes back from an error status, so it is told when to come back instead.
+		_, _ = w.Write(wire.Retry(retryAfter()))
+		return
+	}
+	opts := socket.Options{KeepAlive: beat}
+	if err := s.attachStream(w, r, opts, own); err != nil {
+		s.doors.leave(ip)
+	}
+}
+
+// attachStream takes the connection over where it can, and keeps the handler where it cannot.
+func (s *Server) attachStream(w http.ResponseWriter, r *http.Request, opts socket.Options, own func(*socket.Conn) socket.Owner) error {
+	conn := hijack(w, r)
+	if conn == nil {
+		w.WriteHeader(http.StatusOK)
+		return s.loops.ServeStream(w, r, opts, own)
+	}
+	if opts.KeepAlive.Beat != nil {
+		opts.KeepAlive.Beat = fmt.Appendf(nil, "%x\r\n%s\r\n", len(opts.KeepAlive.Beat), opts.KeepAlive.Beat)
+	}
+	if err := writeStreamHead(conn, w.Header()); err != nil {
+		_ = conn.Close()
+		return err
+	}
+	err := s.loops.AttachStream(conn, opts, own)
+	if err != nil {
+		_ = conn.Close()
+	}
+	return err
+}
+
+// hijack takes the connection of an HTTP/1.1 request; nil where that cannot be had.
+func hijack(w http.ResponseWriter, r *http.Request) net.Conn {
+	if !r.ProtoAtLeast(1, 1) || r.ProtoMajor != 1 {
+		return nil
+	}
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil
+	}
+	_ = conn.SetDeadline(time.Time{}) // the HTTP server's; what fails here fails with the first write
+	return conn
+}
+
+// writeStreamHead writes the head of a chunked response (RFC 9112 section 7.1), with the headers
+// that middleware has set.
+func writeStreamHead(conn net.Conn, header http.Header) error {
+	header = header.Clone()
+	header.Set("Transfer-Encoding", "chunked")
+	header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	header.Del("Content-Length")
+	var head bytes.Buffer
+	head.WriteString("HTTP/1.1 200 OK\r\n")
+	if err := header.Write(&head); err != nil {
+		return err
+	}
+	head.WriteString("\r\n")
+	_ = conn.SetWriteDeadline(time.Now().Add(handshakeTime))
+	if _, err := conn.Write(head.Bytes()); err != nil {
+		return err
+	}
+	return conn.SetWriteDeadline(time.Time{})
+}
+
+// jitteredRetry is when an EventSource comes back after a cut: not when all the others do.
+func (s *Server) jitteredRetry() time.Duration {
+	d := s.config.KeepAlive.SSERetry
+	return d - d/10 + rand.N(d/5+1)
+}
+
+func retrySeconds() string {
+	return strconv.Itoa(int(retryAfter().Round(time.Second) / time.Second))
+}
+
+// onStream runs f on the loop of an open stream, for a request that names it.
+func (s *Server) onStream(ctx context.Context, id string, user *User, f func(*streamSession) error) error {
+	result := error(refuse(CodeNotFound, "no stream has the connection id %q", id))
+	_, err := s.hub.Do(ctx, id, func(sub *hub.Subscriber) {
+		stream, ok := sub.Owner.(*streamSession)
+		if !ok || stream.conn.Closed() {
+			return
+		}
+		if stream.user != nil && (user == nil || user.ID != stream.user.ID) {
+			result = refuse(CodeForbidden, "the stream belongs to another user")
+			return
+		}
+		result = f(stream)
+	})
+	if err != nil {
+		return unavailable(err)
+	}
+	return result
+}
