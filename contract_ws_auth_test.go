@@ -1,6 +1,7 @@
 package herald_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"strings"
@@ -21,7 +22,11 @@ func TestWebSocketGreeting(t *testing.T) {
 			t.Fatal(err)
 		}
 		hello := c.Next()
-		id := strings.Split(hello.Raw, `"`)[15]
+		var data struct{ SocketID string }
+		if err := json.Unmarshal(hello.Data, &data); err != nil {
+			t.Fatalf("got %s: %v", hello.Raw, err)
+		}
+		id := data.SocketID
 		if !form.MatchString(id) || seen[id] {
 			t.Errorf("got the socket id %q, want a new one of digits.digits", id)
 		}

@@ -33,7 +33,7 @@ func (s *Server) drain() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	_ = s.hub.Each(ctx, func(sub *hub.Subscriber) { // it ends with the loops, which are ours to end
-		sub.Owner.(drainer).leaveAt(start.Add(rand.N(s.config.DrainTimeout * drainClosing / 100)))
+		sub.Owner.(drainer).leaveAt(start.Add(rand.N(s.config.DrainTimeout*drainClosing/100+1)))
 	})
 	s.waitUntil(part(drainReading), s.loops.Empty())
 	s.endHandlers(part(drainHandlers), part(100))

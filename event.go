@@ -42,7 +42,7 @@ type Event struct {
 // EventType makes an Event a [Payload], so that Publish takes both.
 func (e Event) EventType() string {
 	if p, ok := e.Payload.(Payload); ok && e.Type == "" {
-		return p.EventType()
+		return typeOf(p)
 	}
 	return e.Type
 }

@@ -121,6 +121,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) Close(ctx context.Context) error {
 	s.closeOnce()
 	if s.state.CompareAndSwap(phaseNew, phaseEnded) {
+		defer close(s.ended)
 		s.retireAccess()
 		return s.bus.Close(ctx)
 	}

@@ -1,8 +1,10 @@
 package herald
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -32,7 +34,7 @@ func (s *Server) AdminHandler() http.Handler {
 }
 
 func (s *Server) clientRoutes(mux *http.ServeMux) {
-	mux.Handle("GET /ws", s.WebSocketHandler())
+	mux.Handle("/ws", s.WebSocketHandler())
 	mux.Handle("/ws/auth", s.ChannelAuthHandler())
 	mux.Handle("/events", s.StreamHandler())
 	mux.Handle("/events/subscribe", s.StreamHandler())
@@ -50,7 +52,7 @@ func (s *Server) adminRoutes(mux *http.ServeMux) {
 }
 
 // WebSocketHandler is GET /ws alone, for an application that mounts it where it likes.
-func (s *Server) WebSocketHandler() http.Handler { return http.HandlerFunc(s.serveWebSocket) }
+func (s *Server) WebSocketHandler() http.Handler { return methods{http.MethodGet: s.serveWebSocket} }
 
 // ChannelAuthHandler is POST /ws/auth alone: it signs channel tokens for whom the authorizer lets in.
 func (s *Server) ChannelAuthHandler() http.Handler {
@@ -80,18 +82,20 @@ func (s *Server) EventStreamHandler() http.Handler {
 	return methods{http.MethodGet: s.serveEventStream, http.MethodOptions: s.serveEventStream}
 }
 
-// methods are the handlers of one path, by method.
+// methods are the handlers of one path, by method. The one of OPTIONS is for preflights; other
+// questions for the options are answered here.
 type methods map[string]http.HandlerFunc
 
 func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if h, ok := m[r.Method]; ok {
+	preflight := r.Header.Get("Access-Control-Request-Method") != ""
+	if h, ok := m[r.Method]; ok && (preflight || r.Method != http.MethodOptions) {
 		h(w, r)
 		return
 	}
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodOptions} {
-		if m[method] != nil {
-			w.Header().Add("Allow", method)
-		}
+	w.Header().Set("Allow", strings.Join(slices.Sorted(maps.Keys(m)), ", "))
+	if r.Method == http.MethodOptions && !preflight {
+		w.WriteHeader(http.StatusNoContent)
+		return
 	}
 	writeJSON(w, http.StatusMethodNotAllowed, map[string]string{"error": "method not allowed"})
 }

@@ -51,12 +51,28 @@ func (s *Server) BroadcastToMany(ctx context.Context, channels []string, event s
 //
 // The error of a synchronous handler is returned after everyone has been told.
 func (s *Server) Publish(ctx context.Context, p Payload) error {
-	e, ok := p.(Event)
-	if !ok {
-		e = Event{Type: typeOf(p), Payload: p}
+	e, err := eventOf(p)
+	if err != nil {
+		return err
 	}
-	_, err := s.publish(ctx, e)
+	_, err = s.publish(ctx, e)
 	return err
+}
+
+// eventOf is the event that a payload makes, unless it is one already.
+func eventOf(p Payload) (Event, error) {
+	switch p := p.(type) {
+	case Event:
+		return p, nil
+	case *Event:
+		if p != nil {
+			return *p, nil
+		}
+	case nil:
+	default:
+		return Event{Type: typeOf(p), Payload: p}, nil
+	}
+	return Event{}, refuse(CodeBadRequest, "there is no event to publish")
 }
 
 // publication is what became of a call to publish.

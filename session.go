@@ -134,7 +134,7 @@ func (s *session) join(j joining) error {
 		s.answerJoin(j, s.server.rooms.list)
 		return nil
 	}
-	if s.sub.Channels() >= s.server.config.Limits.MaxChannels {
+	if s.channels() >= s.server.config.Limits.MaxChannels {
 		return refuse(CodeLimitReached, "a connection may have %d channels", s.server.config.Limits.MaxChannels)
 	}
 	if j.channel.Type() == Presence {
@@ -145,12 +145,24 @@ func (s *session) join(j joining) error {
 	return nil
 }
 
+// channels is how many channels the session is in, or is joining.
+func (s *session) channels() int {
+	n := s.sub.Channels()
+	for name := range s.members {
+		if !s.sub.Subscribed(name) {
+			n++
+		}
+	}
+	return n
+}
+
 // joinPresence marks the member before anything else can happen, so that a connection that dies
 // meanwhile leaves again.
 func (s *session) joinPresence(j joining) error {
 	name := j.channel.String()
 	if _, underWay := s.members[name]; underWay {
-		return refuse(CodeConflict, "the channel %s is being joined", name)
+		s.conn.Loop().Post(func() { s.joinAgain(j) }) // the end of the first join is in the inbox before it
+		return nil
 	}
 	err := s.server.rooms.join(s.conn.Loop(), presence.Join{
 		Channel:    name,
@@ -173,6 +185,18 @@ func (s *session) joinPresence(j joining) error {
 	}
 	s.members[name] = j.member.ID
 	return nil
+}
+
+// joinAgain answers a join that came while the same one was under way.
+func (s *session) joinAgain(j joining) {
+	if s.conn.Closed() {
+		s.answered(j)
+		return
+	}
+	if err := s.join(j); err != nil {
+		s.refuseJoin(j.channel.String(), err)
+		s.answered(j)
+	}
 }
 
 func (s *session) answerJoin(j joining, members func(string) []wire.Member) {

@@ -19,7 +19,7 @@ import (
 // streamSession is a connection that receives Server-Sent Events. It is owned by its loop.
 type streamSession struct {
 	session
-	endsWithUser bool // a domain event stream ends when its token does
+	ofEvents bool // a stream of domain events: it has no channels, and ends with its token
 }
 
 // Received implements socket.Owner; nobody says anything on a stream.
@@ -30,7 +30,7 @@ func (s *streamSession) Alarm(now time.Time) {
 	switch {
 	case due(s.goAt, now):
 		s.conn.Close(socket.GoingAway)
-	case s.user != nil && due(s.user.Expires, now) && (s.endsWithUser || s.server.config.Users.Required):
+	case s.user != nil && due(s.user.Expires, now) && (s.ofEvents || s.server.config.Users.Required):
 		s.conn.Close(userExpired)
 	case s.user != nil && due(s.user.Expires, now):
 		s.setUser(nil)
@@ -48,7 +48,7 @@ func (s *streamSession) leaveAt(at time.Time) {
 	s.goAt = at
 	back := retryAfter()
 	s.conn.SendBlock(wire.Retry(back))
-	if !s.endsWithUser {
+	if !s.ofEvents {
 		s.tell("event", wire.Draining(back))
 	}
 	s.resetAlarm()
@@ -61,15 +61,24 @@ func (s *Server) serveChannelStream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	user, tokenErr := a.requestUser(r)
+	if isCode(tokenErr, CodeUnavailable) {
+		s.comeBack(w)
+		return
+	}
 	if user == nil && s.config.Users.Required {
 		writePlainError(w, cmpError(tokenErr, refuse(CodeUnauthorized, "Authentication required")))
+		return
+	}
+	names := queryList(r, "channels", "channel")
+	if len(names) > s.config.Limits.MaxChannels {
+		writePlainError(w, refuse(CodeLimitReached, "a connection may have %d channels", s.config.Limits.MaxChannels))
 		return
 	}
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Accel-Buffering", "no")
 	n := newConnection{session: session{ip: a.clientIP(r), id: newConnectionID(), user: user}, tokenErr: tokenErr}
-	first := s.admitAll(r, n, queryList(r, "channels", "channel"))
+	first := s.admitAll(r, n, names)
 	beat := socket.KeepAlive{Interval: s.config.KeepAlive.HeartbeatInterval, Beat: []byte(wire.StreamHeartbeat)}
 	s.stream(w, r, beat, n.ip, func(c *socket.Conn) socket.Owner {
 		o := &streamSession{session: n.session}
@@ -102,14 +111,9 @@ type firstJoin struct {
 // may take its time.
 func (s *Server) admitAll(r *http.Request, n newConnection, names []string) []firstJoin {
 	joins := make([]firstJoin, 0, len(names))
-	for i, name := range names {
-		f := firstJoin{name: name}
-		if i < s.config.Limits.MaxChannels {
-			f.joining, f.err = s.admitStream(r, n.user, name, n.id, nil)
-		} else {
-			f.err = refuse(CodeLimitReached, "a connection may have %d channels", s.config.Limits.MaxChannels)
-		}
-		joins = append(joins, f)
+	for _, name := range names {
+		j, err := s.admitStream(r, n.user, name, n.id, nil)
+		joins = append(joins, firstJoin{name: name, joining: j, err: err})
 	}
 	return joins
 }
@@ -130,20 +134,11 @@ func (s *Server) admitStream(r *http.Request, user *User, name, id string, own *
 	if err != nil {
 		return joining{}, err
 	}
-	j := joining{channel: channel}
-	if channel.Type() == Public {
-		return j, nil
-	}
-	if len(s.access.Load().tokens) == 0 {
-		return j, refuse(CodeForbidden, "private channels are off: no auth secret is configured")
-	}
-	access, err := s.admit(r.Context(), r, user, channel, id, own)
+	yes, err := s.admit(r.Context(), r, user, channel, id, own)
 	if err != nil {
-		return j, err
+		return joining{}, err
 	}
-	j.member = access.Member
-	j.signed = own == nil || j.member == nil || j.member.ID != own.ID // nobody vouches for whom a client names itself
-	return j, nil
+	return joining{channel: channel, member: yes.Member, signed: yes.vouched}, nil
 }
 
 // serveEventStream is GET /api/v1/events/stream.
@@ -153,6 +148,10 @@ func (s *Server) serveEventStream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	user, err := a.requestUser(r)
+	if isCode(err, CodeUnavailable) {
+		s.comeBack(w)
+		return
+	}
 	if err == nil && user == nil {
 		err = refuse(CodeUnauthorized, "Authentication required")
 	}
@@ -179,7 +178,7 @@ func (s *Server) serveEventStream(w http.ResponseWriter, r *http.Request) {
 	n := session{ip: a.clientIP(r), id: newConnectionID(), user: user}
 	beat := socket.KeepAlive{Interval: s.config.KeepAlive.EventHeartbeatInterval, Beat: []byte(wire.EventStreamHeartbeat)}
 	s.stream(w, r, beat, n.ip, func(c *socket.Conn) socket.Owner {
-		o := &streamSession{session: n, endsWithUser: true}
+		o := &streamSession{session: n, ofEvents: true}
 		c.SendBlock([]byte(wire.EventStreamComment))
 		c.SendBlock(wire.Retry(s.jitteredRetry()))
 		o.open(s, c, o)
@@ -191,15 +190,42 @@ func (s *Server) serveEventStream(w http.ResponseWriter, r *http.Request) {
 
 // stream answers with an event stream and serves it to its end.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request, beat socket.KeepAlive, ip netip.Addr, own func(*socket.Conn) socket.Owner) {
-	w.Header().Set("Content-Type", "text/event-stream")
-	if !s.ready() || !s.doors.enter(ip) {
-		// An EventSource never comes back from an error status, so it is told when to come back instead.
-		_, _ = w.Write(wire.Retry(retryAfter()))
+	if !canFlush(w) {
+		s.log.Error("streams need an http.ResponseWriter that flushes", "path", r.URL.Path)
+		writePlainError(w, refuse(CodeInternal, "the server cannot stream here"))
 		return
 	}
+	if !s.ready() || !s.doors.enter(ip) {
+		s.comeBack(w)
+		return
+	}
+	w.Header().Set("Content-Type", eventStream)
 	opts := socket.Options{KeepAlive: beat}
 	if err := s.attachStream(w, r, opts, own); err != nil {
 		s.doors.leave(ip)
+	}
+}
+
+const eventStream = "text/event-stream"
+
+// comeBack ends a stream before it begins: an EventSource never comes back from an error status, so
+// it is told when to come back instead.
+func (s *Server) comeBack(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", eventStream)
+	_, _ = w.Write(wire.Retry(retryAfter())) // who has left need not know
+}
+
+// canFlush tells whether what middleware made of the response can still stream.
+func canFlush(w http.ResponseWriter) bool {
+	for {
+		switch t := w.(type) {
+		case http.Flusher, interface{ FlushError() error }:
+			return true
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return false
+		}
 	}
 }
 
@@ -238,12 +264,13 @@ func hijack(w http.ResponseWriter, r *http.Request) net.Conn {
 }
 
 // writeStreamHead writes the head of a chunked response (RFC 9112 section 7.1), with the headers
-// that middleware has set.
+// that middleware has set, but for those of a body that middleware would have written.
 func writeStreamHead(conn net.Conn, header http.Header) error {
 	header = header.Clone()
 	header.Set("Transfer-Encoding", "chunked")
 	header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	header.Del("Content-Length")
+	header.Del("Content-Encoding")
 	var head bytes.Buffer
 	head.WriteString("HTTP/1.1 200 OK\r\n")
 	if err := header.Write(&head); err != nil {
@@ -267,12 +294,12 @@ func retrySeconds() string {
 	return strconv.Itoa(int(retryAfter().Round(time.Second) / time.Second))
 }
 
-// onStream runs f on the loop of an open stream, for a request that names it.
+// onStream runs f on the loop of an open channel stream, for a request that names it.
 func (s *Server) onStream(ctx context.Context, id string, user *User, f func(*streamSession) error) error {
 	result := error(refuse(CodeNotFound, "no stream has the connection id %q", id))
 	_, err := s.hub.Do(ctx, id, func(sub *hub.Subscriber) {
 		stream, ok := sub.Owner.(*streamSession)
-		if !ok || stream.conn.Closed() {
+		if !ok || stream.ofEvents || stream.conn.Closed() {
 			return
 		}
 		if stream.user != nil && (user == nil || user.ID != stream.user.ID) {

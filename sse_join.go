@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"regexp"
 
+	"github.com/herald-events/herald/internal/hub"
 	"github.com/herald-events/herald/internal/wire"
 )
 
@@ -80,13 +81,16 @@ func (s *Server) subscribeStream(r *http.Request, user *User, call streamCall) e
 	if err != nil {
 		return err
 	}
-	return waitFor(ctx, joined)
+	return s.waitFor(ctx, joined)
 }
 
-func waitFor(ctx context.Context, done <-chan struct{}) error {
+// waitFor waits for what a loop has taken on.
+func (s *Server) waitFor(ctx context.Context, done <-chan struct{}) error {
 	select {
 	case <-done:
 		return nil
+	case <-s.ended:
+		return unavailable(hub.ErrEnded)
 	case <-ctx.Done():
 		return unavailable(ctx.Err())
 	}

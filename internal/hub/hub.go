@@ -108,11 +108,9 @@ func (h *Hub) TryBroadcast(m Message) bool {
 	return true
 }
 
-// Announce is Broadcast for the loops themselves, which must not wait: it takes room that is not there.
+// Announce is Broadcast for the loops themselves, which must not wait: it takes room that is not
+// there. It reaches also those whose subscription is posted and not yet counted.
 func (h *Hub) Announce(m Message) {
-	if h.counts.of(m.Channel) == 0 {
-		return
-	}
 	h.postAll(m.Size, func(s *shard) { s.broadcast(m) }, func() {})
 }
 

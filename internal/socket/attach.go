@@ -63,11 +63,14 @@ func (ls *Loops) attach(c *Conn, own func(*Conn) Owner, read func()) error {
 	started := ls.start(func() {
 		ls.count(1)
 		defer ls.count(-1)
-		c.loop.Post(func() {
+		posted := c.loop.Post(func() {
 			c.loop.conns[c] = struct{}{}
 			c.startTimers(c.loop.Now())
 			c.owner = own(c)
 		})
+		if !posted {
+			c.out.abort() // the loop has ended and cuts nobody any more
+		}
 		read()
 		c.loop.Post(func() {
 			c.lost()

@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -213,13 +214,17 @@ func (c *Conn) giveCredit() {
 	}
 }
 
-// SetAlarm has the owner's Alarm called at that time; the zero time takes it back.
+// lastTime is the last one that nanoseconds since 1970 can tell, in the year 2262.
+var lastTime = time.Unix(0, math.MaxInt64)
+
+// SetAlarm has the owner's Alarm called at that time; the zero time takes it back, and so does one
+// after the year 2262.
 func (c *Conn) SetAlarm(at time.Time) {
 	if c.closed {
 		return
 	}
 	c.alarmAt = 0
-	if !at.IsZero() {
+	if !at.IsZero() && at.Before(lastTime) {
 		c.alarmAt = at.UnixNano()
 	}
 	c.reschedule()
