@@ -65,9 +65,16 @@ func register[Answer any](a *api, op operation, example Answer, serve func(*http
 	op.Status = cmp.Or(op.Status, http.StatusOK)
 	described := a.describe(op, example)
 	a.huma.OpenAPI().AddOperation(described)
-	a.huma.Adapter().Handle(described, func(ctx huma.Context) {
-		r, w := humago.Unwrap(ctx)
-		answer, err := answerCall(a, op, serve, w, r)
+	a.huma.Adapter().Handle(described, func(call huma.Context) {
+		r, w := humago.Unwrap(call)
+		body, err := a.receive(w, r, op)
+		if err != nil {
+			a.refuse(w, r, err)
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), a.patience)
+		defer cancel()
+		answer, err := serve(r.WithContext(ctx), body)
 		if err != nil {
 			a.refuse(w, r, err)
 			return
@@ -76,22 +83,15 @@ func register[Answer any](a *api, op operation, example Answer, serve func(*http
 	})
 }
 
-// answerCall reads the body only for those who may make the call, and bounds the time of the rest.
-func answerCall[Answer any](a *api, op operation, serve func(*http.Request, []byte) (Answer, error), w http.ResponseWriter, r *http.Request) (answer Answer, err error) {
-	if err := a.server.authorizeCall(r, op.Scope); err != nil {
-		return answer, err
+// receive reads the body of those who may make the call.
+func (a *api) receive(w http.ResponseWriter, r *http.Request, op operation) ([]byte, error) {
+	if err := a.server.authorizeCall(r, op.Scope); err != nil || op.Body == nil {
+		return nil, err
 	}
-	var body []byte
-	if op.Body != nil {
-		if body, err = readBody(w, r, op.MaxBody); err != nil {
-			return answer, err
-		}
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), a.patience)
-	defer cancel()
-	return serve(r.WithContext(ctx), body)
+	return readBody(w, r, op.MaxBody)
 }
 
+// authorizeCall lets pass whose API key, or whose role, has the scope.
 func (s *Server) authorizeCall(r *http.Request, scope Scope) error {
 	access := s.access.Load()
 	if len(access.apiKeys) == 0 && access.adminRole == "" {

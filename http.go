@@ -45,7 +45,7 @@ func (s *Server) clientRoutes(mux *http.ServeMux) {
 func (s *Server) adminRoutes(mux *http.ServeMux) {
 	api := s.apiHandler()
 	mux.Handle("/api/v1/", api)
-	mux.Handle("GET /openapi.json", api)
+	mux.Handle("/openapi.json", api)
 	mux.HandleFunc("GET /healthz", s.serveHealth)
 	mux.HandleFunc("GET /readyz", s.serveReadiness)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))

@@ -86,6 +86,9 @@ func (s *Server) publish(ctx context.Context, e Event) (publication, error) {
 	if err != nil {
 		return publication{}, err
 	}
+	if err := s.checkOpen(); err != nil {
+		return publication{}, err
+	}
 	done := publication{ID: e.ID}
 	record, known := s.recent.add(e)
 	if known {
@@ -144,6 +147,9 @@ func (s *Server) newMessages(channels []string, event string, data any) ([]messa
 
 // broadcast says the messages in order.
 func (s *Server) broadcast(ctx context.Context, messages ...message) error {
+	if err := s.checkOpen(); err != nil {
+		return err
+	}
 	posts := make([]hub.Message, 0, len(messages))
 	for _, m := range messages {
 		posts = append(posts, m.onWire())
@@ -152,6 +158,14 @@ func (s *Server) broadcast(ctx context.Context, messages ...message) error {
 		return unavailable(err)
 	}
 	s.metrics.broadcast.Add(float64(len(messages)))
+	return nil
+}
+
+// checkOpen refuses what comes after the server's end: nobody would get it.
+func (s *Server) checkOpen() error {
+	if s.state.Load() == phaseEnded {
+		return refuse(CodeUnavailable, "the server has ended")
+	}
 	return nil
 }
 
