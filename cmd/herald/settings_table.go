@@ -1,0 +1,244 @@
+package main
+
+import (
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/herald-events/herald"
+)
+
+// table is every setting there is, in the order in which they are shown.
+var table = slices.Concat(addresses, users, access, serverAPI, limits, keepAlive, logs, later)
+
+// grouped puts settings under a title of the help.
+func grouped(title string, rows ...setting) []setting {
+	for i := range rows {
+		rows[i].group = title
+	}
+	return rows
+}
+
+var addresses = grouped("Where it listens",
+	setting{
+		key: "addr", def: "127.0.0.1:8080",
+		help: "Address and port of the server.",
+		put:  into(asAddress, func(o *options) *string { return &o.addr }),
+	},
+	setting{
+		key:  "admin_addr",
+		help: "A second address for the server API, metrics and health, which then leave the first.",
+		put:  into(asAddress, func(o *options) *string { return &o.adminAddr }),
+	},
+	setting{
+		key: "tls_cert", live: true,
+		help: "File of the certificate chain (PEM): HTTPS, with HTTP/2. Read again at SIGHUP.",
+		put:  into(asText, func(o *options) *string { return &o.tlsCert }),
+	},
+	setting{
+		key: "tls_key", live: true,
+		help: "File of the certificate's private key (PEM).",
+		put:  into(asText, func(o *options) *string { return &o.tlsKey }),
+	},
+	setting{
+		key: "drain_timeout", def: "10s",
+		help:  "From SIGTERM to the end: connections are closed over this time.",
+		field: "DrainTimeout",
+		put:   into(asDuration, func(o *options) *time.Duration { return &o.herald.DrainTimeout }),
+	},
+)
+
+var users = grouped("Users",
+	setting{
+		key: "jwt_secret", list: true, secret: true, live: true,
+		help:  "Secrets of users' tokens (HS256, HS384, HS512), comma-separated: the first signs, all verify.",
+		field: "Users.Secrets",
+		put:   into(asList, func(o *options) *[]string { return &o.herald.Users.Secrets }),
+	},
+	setting{
+		key: "jwks_url", address: true, live: true,
+		help:  "Where the public keys of users' tokens are (RS, PS, ES, EdDSA).",
+		field: "Users.JWKSURL",
+		put:   into(asWebAddress, func(o *options) *string { return &o.herald.Users.JWKSURL }),
+	},
+	setting{
+		key: "jwt_issuer", live: true,
+		help:  "What a token's iss has to be.",
+		field: "Users.Issuer",
+		put:   into(asText, func(o *options) *string { return &o.herald.Users.Issuer }),
+	},
+	setting{
+		key: "jwt_audience", live: true,
+		help:  "What has to be among a token's aud.",
+		field: "Users.Audience",
+		put:   into(asText, func(o *options) *string { return &o.herald.Users.Audience }),
+	},
+	setting{
+		key: "jwt_cookie", live: true,
+		help:  "Cookie that may carry the token.",
+		field: "Users.Cookie",
+		put:   into(asText, func(o *options) *string { return &o.herald.Users.Cookie }),
+	},
+	setting{
+		key: "require_user", def: "false", bare: true,
+		help:  "Close connections that have no user within 10 s.",
+		field: "Users.Required",
+		put:   into(asYesNo, func(o *options) *bool { return &o.herald.Users.Required }),
+	},
+)
+
+var access = grouped("Channels and access",
+	setting{
+		key: "auth_secret", list: true, secret: true, live: true,
+		help:  "Secrets of channel tokens, comma-separated: the first signs, all verify. Without one there are no private channels.",
+		field: "AuthSecrets",
+		put:   into(asList, func(o *options) *[]string { return &o.herald.AuthSecrets }),
+	},
+	setting{
+		key: "channel_access", def: accessClaims, address: true, live: true,
+		help:  "Who may join private channels: claims, authenticated, or the address of your callback.",
+		field: "Authorizer",
+		put:   into(asChannelAccess, func(o *options) *string { return &o.channelAccess }),
+	},
+	setting{
+		key: "event_access", def: accessClaims, live: true,
+		help:  "Who may see domain events: claims or authenticated.",
+		field: "EventAccess",
+		put: into(oneOf(map[string]herald.EventAccess{accessClaims: herald.EventsByClaims, accessAuthenticated: herald.EventsByAuthentication}),
+			func(o *options) *herald.EventAccess { return &o.herald.EventAccess }),
+	},
+	setting{
+		key: "allowed_origins", list: true, live: true,
+		help:  "Origins of browsers, comma-separated, globs allowed in the host. None: the server's own host.",
+		field: "AllowedOrigins",
+		put:   into(asList, func(o *options) *[]string { return &o.herald.AllowedOrigins }),
+	},
+	setting{
+		key: "trusted_proxies", list: true, live: true,
+		help:  "Networks whose X-Forwarded-For counts, comma-separated.",
+		field: "TrustedProxies",
+		put:   into(asNetworks, func(o *options) *[]netip.Prefix { return &o.herald.TrustedProxies }),
+	},
+	setting{
+		key: "client_events", def: "private-**,presence-**", list: true,
+		help:  "Channels on which clients may send to each other, patterns, comma-separated; none for none.",
+		field: "ClientEvents.Channels",
+		put:   into(asPatterns, func(o *options) *[]string { return &o.herald.ClientEvents.Channels }),
+	},
+	setting{
+		key: "client_event_rate", def: "10",
+		help:  "How many messages a second one connection may send.",
+		field: "ClientEvents.Rate",
+		put:   into(atLeast(1), func(o *options) *int { return &o.herald.ClientEvents.Rate }),
+	},
+)
+
+var serverAPI = grouped("Server API",
+	setting{
+		key: "api_key", secret: true, live: true,
+		help:  "A key that may do everything. More keys, with scopes, stand in the file under api_keys.",
+		field: "APIKeys",
+		put:   into(asText, func(o *options) *string { return &o.apiKey }),
+	},
+	setting{
+		key: keyAPIKeys, secret: true, live: true, fileOnly: true,
+		help: "Keys with scopes: a list of name, key, scopes.",
+	},
+	setting{
+		key: "admin_role", live: true,
+		help:  "The role in a user's token that may do everything.",
+		field: "AdminRole",
+		put:   into(asText, func(o *options) *string { return &o.herald.AdminRole }),
+	},
+)
+
+var limits = grouped("Limits",
+	setting{
+		key: "max_connections", def: "0",
+		help:  "Connections at once; 0 for no limit.",
+		field: "Limits.MaxConnections",
+		put:   into(atLeast(0), func(o *options) *int { return &o.herald.Limits.MaxConnections }),
+	},
+	setting{
+		key: "max_connections_per_ip", def: "0",
+		help:  "Connections at once from one address; 0 for no limit.",
+		field: "Limits.MaxConnectionsPerIP",
+		put:   into(atLeast(0), func(o *options) *int { return &o.herald.Limits.MaxConnectionsPerIP }),
+	},
+	setting{
+		key: "max_channels", def: "200",
+		help:  "Channels of one connection.",
+		field: "Limits.MaxChannels",
+		put:   into(atLeast(1), func(o *options) *int { return &o.herald.Limits.MaxChannels }),
+	},
+	setting{
+		key: "max_payload_size", def: "1MiB",
+		help:  "Size of one message.",
+		field: "Limits.MaxPayloadSize",
+		put:   into(asSize, func(o *options) *int { return &o.herald.Limits.MaxPayloadSize }),
+	},
+	setting{
+		key: "max_queue", def: "4MiB",
+		help:  "What may wait for one connection before it is closed.",
+		field: "Limits.MaxQueue",
+		put:   into(asSize, func(o *options) *int { return &o.herald.Limits.MaxQueue }),
+	},
+)
+
+var keepAlive = grouped("Keep-alive",
+	setting{
+		key: "ping_interval", def: "30s",
+		help:  "Between WebSocket pings; silence for two of them closes.",
+		field: "KeepAlive.PingInterval",
+		put:   into(asDuration, func(o *options) *time.Duration { return &o.herald.KeepAlive.PingInterval }),
+	},
+	setting{
+		key: "heartbeat_interval", def: "15s",
+		help:  "Between comments on channel streams.",
+		field: "KeepAlive.HeartbeatInterval",
+		put:   into(asDuration, func(o *options) *time.Duration { return &o.herald.KeepAlive.HeartbeatInterval }),
+	},
+	setting{
+		key: "event_heartbeat_interval", def: "30s",
+		help:  "Between comments on domain event streams.",
+		field: "KeepAlive.EventHeartbeatInterval",
+		put:   into(asDuration, func(o *options) *time.Duration { return &o.herald.KeepAlive.EventHeartbeatInterval }),
+	},
+	setting{
+		key: "sse_retry", def: "3s",
+		help:  "When a browser's stream comes back.",
+		field: "KeepAlive.SSERetry",
+		put:   into(asDuration, func(o *options) *time.Duration { return &o.herald.KeepAlive.SSERetry }),
+	},
+)
+
+var logs = grouped("Logs",
+	setting{
+		key: "log_level", def: "info", live: true,
+		help: "debug, info, warn or error.",
+		put: into(oneOf(map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}),
+			func(o *options) *slog.Level { return &o.logLevel }),
+	},
+	setting{
+		key:  "log_format",
+		help: "text or json; unset, text on a terminal and json elsewhere.",
+		put:  into(oneOf(map[string]string{"text": "text", "json": "json"}), func(o *options) *string { return &o.logFormat }),
+	},
+)
+
+// later is the settings that this version knows and cannot honour; off is what says the same as leaving
+// them out.
+var later = []setting{
+	notYet("redis_url", "one node serves alone"),
+	notYet("redis_prefix", "one node serves alone", "herald"),
+	notYet("store_url", "nothing is kept", "none"),
+	notYet("history", "channels have no history", "none"),
+	notYet("event_history", "domain events have no history", "0"),
+	notYet("compression", "messages are sent as they are", "false"),
+	notYet("max_queue_total", "each connection has its own bound, max_queue", "0"),
+	notYet("webhook_allow_private", "there are no webhooks", "false"),
+	notYet("webhook_retry", "there are no webhooks"),
+	notYet("encryption_key", "nothing is kept"),
+	notYet("notices", "none are published", "none"),
+}

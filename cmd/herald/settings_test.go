@@ -1,0 +1,249 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/herald-events/herald"
+)
+
+// loadFrom reads settings as herald serve would.
+func loadFrom(t *testing.T, env []string, args ...string) (*options, problems) {
+	t.Helper()
+	line := commandLine{settings: layer{}}
+	file := ""
+	for _, arg := range args {
+		name, text, _ := strings.Cut(arg, "=")
+		if name == "--config" {
+			file = text
+			continue
+		}
+		s, ok := settingByFlag(name)
+		if !ok {
+			t.Fatalf("%s is no flag", name)
+		}
+		line.set(s, text)
+	}
+	return loader{process: process{environ: func() []string { return env }}, flags: line, file: file}.load()
+}
+
+const (
+	secret1 = "first-secret-0123456789"
+	secret2 = "second-secret-0123456789"
+)
+
+// TestEverySettingReachesItsPlace tries each row of the table by each of its three names.
+func TestEverySettingReachesItsPlace(t *testing.T) {
+	tests := map[string]struct {
+		text string
+		got  func(*options) any
+		want any
+	}{
+		"addr":                     {"0.0.0.0:9000", func(o *options) any { return o.addr }, "0.0.0.0:9000"},
+		"admin_addr":               {":9001", func(o *options) any { return o.adminAddr }, ":9001"},
+		"tls_cert":                 {"cert.pem", func(o *options) any { return o.tlsCert }, "cert.pem"},
+		"tls_key":                  {"key.pem", func(o *options) any { return o.tlsKey }, "key.pem"},
+		"drain_timeout":            {"1m", func(o *options) any { return o.herald.DrainTimeout }, time.Minute},
+		"jwt_secret":               {secret1 + ", " + secret2, func(o *options) any { return o.herald.Users.Secrets }, []string{secret1, secret2}},
+		"jwks_url":                 {"https://id.example.com/keys", func(o *options) any { return o.herald.Users.JWKSURL }, "https://id.example.com/keys"},
+		"jwt_issuer":               {"https://id.example.com", func(o *options) any { return o.herald.Users.Issuer }, "https://id.example.com"},
+		"jwt_audience":             {"herald", func(o *options) any { return o.herald.Users.Audience }, "herald"},
+		"jwt_cookie":               {"session", func(o *options) any { return o.herald.Users.Cookie }, "session"},
+		"require_user":             {"true", func(o *options) any { return o.herald.Users.Required }, true},
+		"auth_secret":              {secret1, func(o *options) any { return o.herald.AuthSecrets }, []string{secret1}},
+		"channel_access":           {"authenticated", func(o *options) any { return o.herald.Authorizer }, herald.ByAuthentication()},
+		"event_access":             {"authenticated", func(o *options) any { return o.herald.EventAccess }, herald.EventsByAuthentication},
+		"allowed_origins":          {"https://a.example.com,https://*.b.example.com", func(o *options) any { return o.herald.AllowedOrigins }, []string{"https://a.example.com", "https://*.b.example.com"}},
+		"trusted_proxies":          {"10.0.0.0/8,192.0.2.1", func(o *options) any { return o.herald.TrustedProxies }, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")}},
+		"client_events":            {"private-chat.*", func(o *options) any { return o.herald.ClientEvents.Channels }, []string{"private-chat.*"}},
+		"client_event_rate":        {"50", func(o *options) any { return o.herald.ClientEvents.Rate }, 50},
+		"api_key":                  {secret1, func(o *options) any { return o.herald.APIKeys }, []herald.APIKey{{Name: "api_key", Key: secret1, Scopes: []herald.Scope{herald.ScopeAll}}}},
+		"admin_role":               {"boss", func(o *options) any { return o.herald.AdminRole }, "boss"},
+		"max_connections":          {"1000", func(o *options) any { return o.herald.Limits.MaxConnections }, 1000},
+		"max_connections_per_ip":   {"20", func(o *options) any { return o.herald.Limits.MaxConnectionsPerIP }, 20},
+		"max_channels":             {"5", func(o *options) any { return o.herald.Limits.MaxChannels }, 5},
+		"max_payload_size":         {"64KB", func(o *options) any { return o.herald.Limits.MaxPayloadSize }, 64000},
+		"max_queue":                {"2MiB", func(o *options) any { return o.herald.Limits.MaxQueue }, 2 << 20},
+		"ping_interval":            {"10s", func(o *options) any { return o.herald.KeepAlive.PingInterval }, 10 * time.Second},
+		"heartbeat_interval":       {"11s", func(o *options) any { return o.herald.KeepAlive.HeartbeatInterval }, 11 * time.Second},
+		"event_heartbeat_interval": {"12s", func(o *options) any { return o.herald.KeepAlive.EventHeartbeatInterval }, 12 * time.Second},
+		"sse_retry":                {"500ms", func(o *options) any { return o.herald.KeepAlive.SSERetry }, 500 * time.Millisecond},
+		"log_level":                {"debug", func(o *options) any { return o.logLevel }, slog.LevelDebug},
+		"log_format":               {"json", func(o *options) any { return o.logFormat }, "json"},
+	}
+	for _, s := range table {
+		if s.group == "" || s.fileOnly {
+			continue
+		}
+		tt, ok := tests[s.key]
+		if !ok {
+			t.Errorf("%s is not tested", s.key)
+			continue
+		}
+		file := writeFile(t, "herald.yaml", fmt.Sprintf("%s: %q\n", s.key, tt.text))
+		sources := map[string]func() (*options, problems){
+			"flag":        func() (*options, problems) { return loadFrom(t, nil, s.flag()+"="+tt.text) },
+			"environment": func() (*options, problems) { return loadFrom(t, []string{s.variable() + "=" + tt.text}) },
+			"file":        func() (*options, problems) { return loadFrom(t, nil, "--config="+file) },
+		}
+		for source, load := range sources {
+			o, _ := load() // some need another setting beside them
+			if got := tt.got(o); !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("%s by %s: got %#v, want %#v", s.key, source, got, tt.want)
+			}
+		}
+	}
+}
+
+// TestDefaults holds what the documents promise of a server that nobody has told anything.
+func TestDefaults(t *testing.T) {
+	o, found := loadFrom(t, nil)
+	if len(found) > 0 {
+		t.Fatalf("got problems %v, want none", found)
+	}
+	want := herald.Config{
+		EventAccess:  herald.EventsByClaims,
+		Authorizer:   herald.ByClaims(),
+		ClientEvents: herald.ClientEvents{Channels: []string{"private-**", "presence-**"}, Rate: 10},
+		Limits:       herald.Limits{MaxChannels: 200, MaxPayloadSize: 1 << 20, MaxQueue: 4 << 20},
+		KeepAlive: herald.KeepAlive{
+			PingInterval: 30 * time.Second, HeartbeatInterval: 15 * time.Second,
+			EventHeartbeatInterval: 30 * time.Second, SSERetry: 3 * time.Second,
+		},
+		DrainTimeout: 10 * time.Second,
+	}
+	if !reflect.DeepEqual(o.herald, want) {
+		t.Errorf("got %+v\nwant %+v", o.herald, want)
+	}
+	if o.addr != "127.0.0.1:8080" || o.logLevel != slog.LevelInfo || o.logFormat != "" {
+		t.Errorf("got addr %q, level %v, format %q", o.addr, o.logLevel, o.logFormat)
+	}
+}
+
+func TestFlagThenEnvironmentThenFile(t *testing.T) {
+	file := writeFile(t, "herald.yaml", "max_channels: 1\nmax_connections: 1\nmax_connections_per_ip: 1\njwt_issuer:\n")
+	env := []string{"HERALD_CONFIG=" + file, "HERALD_MAX_CHANNELS=2", "HERALD_MAX_CONNECTIONS=2", "HERALD_MAX_QUEUE=", "HERALD_JWT_AUDIENCE= "}
+	o, found := loadFrom(t, env, "--max-channels=3", "--addr=")
+	if len(found) > 0 {
+		t.Fatalf("got problems %v, want none", found)
+	}
+	got := o.herald.Limits
+	if want := (herald.Limits{MaxChannels: 3, MaxConnections: 2, MaxConnectionsPerIP: 1, MaxPayloadSize: 1 << 20, MaxQueue: 4 << 20}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	sources := map[string]string{"max_channels": "flag", "max_connections": "environment", "max_connections_per_ip": "herald.yaml:3"}
+	if len(o.given) != len(sources) {
+		t.Errorf("got %v, want %d settings: what is empty is not given", o.given, len(sources))
+	}
+	for key, want := range sources {
+		if got := o.given[key].from; got != want {
+			t.Errorf("%s: got from %q, want %q", key, got, want)
+		}
+	}
+	// --config is a source like the others: it comes before HERALD_CONFIG.
+	other := writeFile(t, "other.yaml", "max_connections_per_ip: 7\n")
+	if o, _ := loadFrom(t, env, "--config="+other); o.herald.Limits.MaxConnectionsPerIP != 7 {
+		t.Errorf("got %d of HERALD_CONFIG, want 7 of --config", o.herald.Limits.MaxConnectionsPerIP)
+	}
+}
+
+func TestListsOfTheFile(t *testing.T) {
+	for name, text := range map[string]string{
+		"a list":       "allowed_origins:\n  - https://a.example.com # first\n  - 'https://b.example.com'\n",
+		"a flow list":  "allowed_origins: [https://a.example.com, https://b.example.com]\n",
+		"a text":       "allowed_origins: https://a.example.com, https://b.example.com\n",
+		"a document":   "---\nallowed_origins: https://a.example.com,https://b.example.com\n",
+		"an anchor":    "allowed_origins: &origins [https://a.example.com, https://b.example.com]\n",
+		"a folded one": "allowed_origins: >-\n  https://a.example.com,\n  https://b.example.com\n",
+	} {
+		o, found := loadFrom(t, nil, "--config="+writeFile(t, "herald.yaml", text))
+		want := []string{"https://a.example.com", "https://b.example.com"}
+		if len(found) > 0 || !slices.Equal(o.herald.AllowedOrigins, want) {
+			t.Errorf("%s: got %q and %v, want %q", name, o.herald.AllowedOrigins, found, want)
+		}
+	}
+	o, _ := loadFrom(t, nil, "--config="+writeFile(t, "herald.yaml", "jwt_secret: ['comma, inside 0123', second-0123456789]\n"))
+	if got, want := o.herald.Users.Secrets, []string{"comma, inside 0123", "second-0123456789"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q: a comma in an entry of a list is its own", got, want)
+	}
+	o, _ = loadFrom(t, nil, "--jwt-secret=comma%2C inside 0123")
+	if got, want := o.herald.Users.Secrets, []string{"comma, inside 0123"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	o, _ = loadFrom(t, nil, "--allowed-origins=a://b", "--allowed-origins=c://d")
+	if got, want := o.herald.AllowedOrigins, []string{"a://b", "c://d"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q: a flag may be repeated", got, want)
+	}
+}
+
+func TestAPIKeysOfTheFile(t *testing.T) {
+	file := writeFile(t, "herald.yaml", "api_keys:\n- name: ci\n  key: "+secret1+"\n  scopes: [broadcast, publish]\n- {name: ops, key: "+secret2+", scopes: '*'}\n")
+	o, found := loadFrom(t, []string{"HERALD_API_KEY=the-one-of-the-environment"}, "--config="+file)
+	if len(found) > 0 {
+		t.Fatalf("got problems %v, want none", found)
+	}
+	want := []herald.APIKey{
+		{Name: "api_key", Key: "the-one-of-the-environment", Scopes: []herald.Scope{herald.ScopeAll}},
+		{Name: "ci", Key: secret1, Scopes: []herald.Scope{herald.ScopeBroadcast, herald.ScopePublish}},
+		{Name: "ops", Key: secret2, Scopes: []herald.Scope{herald.ScopeAll}},
+	}
+	if got := o.herald.APIKeys; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestClientEventsCanBeSwitchedOff(t *testing.T) {
+	o, found := loadFrom(t, []string{"HERALD_CLIENT_EVENTS=none"})
+	if got := o.herald.ClientEvents.Channels; got == nil || len(got) != 0 || len(found) > 0 {
+		t.Errorf("got %#v and %v, want an empty list", got, found)
+	}
+}
+
+func TestChannelAccess(t *testing.T) {
+	o, found := loadFrom(t, nil, "--auth-secret="+secret1+","+secret2, "--channel-access=https://app.example.com/herald")
+	if want := herald.ByCallback("https://app.example.com/herald", secret1); len(found) > 0 || reflect.TypeOf(o.herald.Authorizer) != reflect.TypeOf(want) {
+		t.Errorf("got %#v and %v, want %#v", o.herald.Authorizer, found, want)
+	}
+	for text, want := range map[string]string{
+		"https://app.example.com": "a callback is signed with the auth secret, so that your app knows who asks; set HERALD_AUTH_SECRET",
+		"http://app.example.com":  "a callback is asked over https, or over http on this machine only",
+		"ftp://app.example.com":   "not an http or https address",
+		"claim":                   `"claim" is neither claims, nor authenticated, nor the address of a callback; did you mean claims?`,
+	} {
+		_, found := loadFrom(t, nil, "--channel-access="+text)
+		if len(found) != 1 || found[0].message != want {
+			t.Errorf("%s: got %v, want %q", text, found, want)
+		}
+	}
+}
+
+// TestSettingsOfLaterVersions: what cannot be honoured is refused, what says "off" is not.
+func TestSettingsOfLaterVersions(t *testing.T) {
+	off := []string{
+		"HERALD_REDIS_PREFIX=herald", "HERALD_STORE_URL=none", "HERALD_HISTORY=none", "HERALD_EVENT_HISTORY=0",
+		"HERALD_COMPRESSION=false", "HERALD_MAX_QUEUE_TOTAL=0", "HERALD_WEBHOOK_ALLOW_PRIVATE=false", "HERALD_NOTICES=none",
+	}
+	if _, found := loadFrom(t, off); len(found) > 0 {
+		t.Errorf("got %v, want no problem", found)
+	}
+	on := []string{
+		"HERALD_REDIS_URL=redis://localhost", "HERALD_REDIS_PREFIX=mine", "HERALD_STORE_URL=sqlite:herald.db", "HERALD_HISTORY=**=10/1h",
+		"HERALD_EVENT_HISTORY=10/1h", "HERALD_COMPRESSION=true", "HERALD_MAX_QUEUE_TOTAL=256MiB", "HERALD_WEBHOOK_ALLOW_PRIVATE=true",
+		"HERALD_WEBHOOK_RETRY=5s", "HERALD_ENCRYPTION_KEY=k", "HERALD_NOTICES=**",
+	}
+	_, found := loadFrom(t, on)
+	if len(found) != len(on) {
+		t.Fatalf("got %d problems, want %d:\n%v", len(found), len(on), found)
+	}
+	for _, p := range found {
+		if !strings.HasPrefix(p.message, "not available in this version: ") {
+			t.Errorf("got %v, want not available in this version", p)
+		}
+	}
+}

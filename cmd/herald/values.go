@@ -1,0 +1,204 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// This file reads the texts of settings. An error never quotes a text that may hold a secret.
+
+func asText(text string) (string, error) { return text, nil }
+
+// asList reads a comma-separated list; a comma inside an entry is written %2C.
+func asList(text string) ([]string, error) {
+	entries := strings.Split(text, ",")
+	for i, entry := range entries {
+		entries[i] = commaIn.Replace(strings.TrimSpace(entry))
+		if entries[i] == "" {
+			return nil, fmt.Errorf("entry %d of %d is empty", i+1, len(entries))
+		}
+	}
+	return entries, nil
+}
+
+var (
+	commaIn  = strings.NewReplacer("%2C", ",", "%2c", ",")
+	commaOut = strings.NewReplacer(",", "%2C")
+)
+
+// joinList is the text of which asList makes the entries.
+func joinList(entries []string) string {
+	escaped := make([]string, len(entries))
+	for i, entry := range entries {
+		escaped[i] = commaOut.Replace(entry)
+	}
+	return strings.Join(escaped, ",")
+}
+
+func asPatterns(text string) ([]string, error) {
+	if text == "none" {
+		return []string{}, nil
+	}
+	return asList(text)
+}
+
+// oneOf is a parser of words: each known text stands for a value.
+func oneOf[T any](words map[string]T) func(string) (T, error) {
+	return func(text string) (T, error) {
+		value, ok := words[text]
+		if !ok {
+			names := slices.Sorted(maps.Keys(words))
+			return value, fmt.Errorf("%q is none of %s%s", text, strings.Join(names, ", "), didYouMean(text, names))
+		}
+		return value, nil
+	}
+}
+
+var asYesNo = oneOf(map[string]bool{"true": true, "false": false})
+
+// atLeast is a parser of whole numbers.
+func atLeast(least int) func(string) (int, error) {
+	return func(text string) (int, error) {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return 0, fmt.Errorf("%q is not a whole number", text)
+		}
+		if n < least {
+			return 0, fmt.Errorf("%d is too small; at least %d is needed", n, least)
+		}
+		return n, nil
+	}
+}
+
+// units of sizes, the longer before those that they end in.
+var units = []struct {
+	suffix string
+	bytes  int64
+}{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30},
+	{"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}, {"", 1},
+}
+
+func asSize(text string) (int, error) {
+	for _, unit := range units {
+		digits, ok := cutSuffixFold(text, unit.suffix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+		if err != nil || n < 0 {
+			break
+		}
+		if n == 0 || n > math.MaxInt32/unit.bytes {
+			return 0, fmt.Errorf("%q is out of range; from 1 byte to under 2GiB is possible", text)
+		}
+		return int(n * unit.bytes), nil
+	}
+	return 0, fmt.Errorf("%q is not a size such as 64KB, 1MiB or 1048576", text)
+}
+
+func cutSuffixFold(text, suffix string) (string, bool) {
+	head := len(text) - len(suffix)
+	if head < 0 || !strings.EqualFold(text[head:], suffix) {
+		return text, false
+	}
+	return text[:head], true
+}
+
+func asDuration(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a duration such as 500ms, 30s or 1h30m", text)
+	}
+	if d <= 0 {
+		return 0, fmt.Errorf("%q is too short; more than 0 is needed", text)
+	}
+	return d, nil
+}
+
+func asAddress(text string) (string, error) {
+	_, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return "", fmt.Errorf("%q is not an address such as 127.0.0.1:8080 or :8080", text)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", fmt.Errorf("%q has no port from 0 to 65535", text)
+	}
+	return text, nil
+}
+
+func asNetworks(text string) ([]netip.Prefix, error) {
+	entries, err := asList(text)
+	if err != nil {
+		return nil, err
+	}
+	networks := make([]netip.Prefix, len(entries))
+	for i, entry := range entries {
+		addr, addrErr := netip.ParseAddr(entry)
+		if addrErr == nil {
+			networks[i] = netip.PrefixFrom(addr, addr.BitLen())
+			continue
+		}
+		if networks[i], err = netip.ParsePrefix(entry); err != nil {
+			return nil, fmt.Errorf("%q is not a network such as 10.0.0.0/8 or an address", entry)
+		}
+	}
+	return networks, nil
+}
+
+func asWebAddress(text string) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return "", errors.New("not an http or https address")
+	}
+	return text, nil
+}
+
+// asChannelAccess takes an address only where what is asked there cannot be read on the way.
+func asChannelAccess(text string) (string, error) {
+	words := []string{accessClaims, accessAuthenticated}
+	if slices.Contains(words, text) {
+		return text, nil
+	}
+	if !strings.Contains(text, "://") {
+		return "", fmt.Errorf("%q is neither claims, nor authenticated, nor the address of a callback%s", text, didYouMean(text, words))
+	}
+	if _, err := asWebAddress(text); err != nil {
+		return "", err
+	}
+	if u, err := url.Parse(text); err != nil || u.Scheme != "https" && !isLoopback(u.Hostname()) {
+		return "", errors.New("a callback is asked over https, or over http on this machine only")
+	}
+	return text, nil
+}
+
+// isLoopback tells whether a host, without its port, can only be this machine.
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
+}
+
+// withoutPassword is the text of an address as it may be shown.
+func withoutPassword(text string) string {
+	if u, err := url.Parse(text); err == nil {
+		return u.Redacted()
+	}
+	return "set"
+}
+
+// count says how many there are of something.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
+}
