@@ -29,11 +29,11 @@ func (s *Server) drain() {
 	part := func(hundredths time.Duration) time.Time {
 		return start.Add(s.config.DrainTimeout * hundredths / 100)
 	}
-	s.log.Info("draining", "connections", s.doors.count(), "within", s.config.DrainTimeout)
+	s.log.Info("draining", "connections", s.doors.count(), "within", s.config.DrainTimeout.String())
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	_ = s.hub.Each(ctx, func(sub *hub.Subscriber) { // it ends with the loops, which are ours to end
-		sub.Owner.(drainer).leaveAt(start.Add(rand.N(s.config.DrainTimeout*drainClosing/100+1)))
+		sub.Owner.(drainer).leaveAt(start.Add(rand.N(s.config.DrainTimeout*drainClosing/100 + 1)))
 	})
 	s.waitUntil(part(drainReading), s.loops.Empty())
 	s.endHandlers(part(drainHandlers), part(100))
@@ -56,7 +56,7 @@ func (s *Server) endHandlers(cancelAt, leaveAt time.Time) {
 	}
 	cancel()
 	if !s.waitUntil(leaveAt, done) {
-		s.log.Error("event handlers do not end", "within", s.config.DrainTimeout)
+		s.log.Error("event handlers do not end", "within", s.config.DrainTimeout.String())
 	}
 }
 

@@ -1,10 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -36,7 +36,7 @@ func (c *devCommand) Run(ctx context.Context, p process, line commandLine) error
 		handler: func(s *service, clients http.Handler) http.Handler {
 			return &demo{pages: web.Demo(), options: s.options, clients: clients}
 		},
-		announce: func(s *service) { introduce(p.stdout, s) },
+		announce: func(s *service) { introduce(p, s) },
 	})
 }
 
@@ -75,7 +75,8 @@ func refuseStrangers(o *options) problems {
 
 // introduce prints where Herald is and what to paste. It shows the secrets that it made, and never one
 // that was given.
-func introduce(w io.Writer, s *service) {
+func introduce(p process, s *service) {
+	w, self := p.stdout, cmp.Or(p.self, "herald")
 	url := s.doors.client.url()
 	fmt.Fprintf(w, "Herald is at %s\n", url)
 	if _, chosen := s.options.given["addr"]; !chosen && s.doors.client.listener.Addr().String() != s.options.addr {
@@ -93,24 +94,24 @@ func introduce(w io.Writer, s *service) {
 	}
 	token, err := mint(s.options, 24*time.Hour, map[string]any{"sub": "demo", "name": "Demo"})
 	if err != nil {
-		token = "$(herald token --sub demo)"
+		token = "$(" + self + " token --sub demo)"
 	}
 	text := strings.NewReplacer(
-		"URL", url, "API", api, "KEY", s.options.shownHere("api_key"), "TOKEN", token,
+		"URL", url, "API", api, "KEY", s.options.shownHere("api_key"), "TOKEN", token, "SELF", self,
 		" @client", remote(url), " @server", remote(api),
 	)
 	_, _ = text.WriteString(w, `
 Open it in two windows and talk to yourself, or paste into terminals:
 
   Watch a channel, and all domain events
-    herald listen --channel orders --event '**' --token TOKEN @client
+    SELF listen --channel orders --event '**' --token TOKEN @client
 
   Broadcast on the channel
-    herald broadcast orders created '{"id":42}' --api-key "KEY" @server
+    SELF broadcast orders created '{"id":42}' --api-key "KEY" @server
     curl -H "Authorization: Bearer KEY" API/api/v1/broadcast -d '{"channel":"orders","event":"created","data":{"id":42}}'
 
   Publish a domain event
-    herald publish user.registered '{"userId":"demo"}' --user-id demo --api-key "KEY" @server
+    SELF publish user.registered '{"userId":"demo"}' --user-id demo --api-key "KEY" @server
     curl -H "Authorization: Bearer KEY" API/api/v1/events -d '{"type":"user.registered","userId":"demo","payload":{"userId":"demo"}}'
 
 `)

@@ -6,10 +6,12 @@ package main
 import (
 	"context"
 	"os"
+	"strings"
 )
 
 func main() {
 	os.Exit(run(context.Background(), process{
+		self:    self(),
 		args:    os.Args[1:],
 		environ: os.Environ,
 		stdin:   os.Stdin,
@@ -17,4 +19,12 @@ func main() {
 		stderr:  os.Stderr,
 		signals: notify,
 	}))
+}
+
+// self is what to type for this program again: go run leaves nothing that could be called by name.
+func self() string {
+	if exe, err := os.Executable(); err == nil && strings.Contains(exe, "go-build") {
+		return "go run ./cmd/herald"
+	}
+	return "herald"
 }

@@ -14,6 +14,7 @@ import (
 
 // A process is what the program has of the world; a test gives it another one.
 type process struct {
+	self    string // how the program was called, for the commands that it prints; empty: herald
 	args    []string
 	environ func() []string // asked again at SIGHUP
 	stdin   io.Reader
