@@ -72,10 +72,13 @@ func New(config Config) (*Server, error) {
 	s.hub, s.loops = hub.New(socket.Config{MaxQueue: config.Limits.MaxQueue, Clock: config.clock})
 	s.rooms = newRooms(s.hub)
 	s.bus = bus.New[Event](bus.Config{OnFailure: s.handlerFailed})
+	var err error
+	if s.metrics, err = newMetrics(s); err != nil {
+		return nil, err
+	}
 	if err := s.install(config); err != nil {
 		return nil, err
 	}
-	s.metrics = newMetrics(s)
 	return s, nil
 }
 
@@ -171,4 +174,5 @@ func (s *Server) retireAccess() {
 
 func (s *Server) draining() bool { return s.state.Load() >= phaseDraining }
 
-func (s *Server) ready() bool { return s.state.Load() == phaseRunning }
+// ready tells whether new connections are welcome: Run has begun, and its loops take them.
+func (s *Server) ready() bool { return s.state.Load() == phaseRunning && s.loops.Running() }

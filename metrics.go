@@ -1,6 +1,7 @@
 package herald
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,7 +22,7 @@ type metrics struct {
 	published    prometheus.Counter
 }
 
-func newMetrics(s *Server) *metrics {
+func newMetrics(s *Server) (*metrics, error) {
 	m := &metrics{
 		registry: s.config.Metrics,
 		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -42,10 +43,13 @@ func newMetrics(s *Server) *metrics {
 		m.registry = prometheus.NewRegistry()
 		m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
-	m.registry.MustRegister(m.connections, m.accepted, m.closes, m.received, m.clientEvents, m.broadcast, m.published)
-	m.registry.MustRegister(s.hubMetrics()...)
-	m.registry.MustRegister(s.busMetrics()...)
-	return m
+	own := []prometheus.Collector{m.connections, m.accepted, m.closes, m.received, m.clientEvents, m.broadcast, m.published}
+	for _, c := range slices.Concat(own, s.hubMetrics(), s.busMetrics()) {
+		if err := m.registry.Register(c); err != nil { // the registry is the application's, and another server may have it
+			return nil, &FieldError{"Metrics", err.Error()}
+		}
+	}
+	return m, nil
 }
 
 func counter(name, help string) prometheus.Counter {

@@ -43,6 +43,15 @@ func (r *rooms) join(loop *socket.Loop, j presence.Join, complete func([]wire.Me
 	return nil
 }
 
+// show runs complete on the loop with the members that there are now, ordered among the announcements
+// as join does.
+func (r *rooms) show(loop *socket.Loop, channel string, complete func([]wire.Member)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	members := r.listLocked(channel)
+	loop.Post(func() { complete(members) })
+}
+
 // leave takes a connection away; its member leaves with the last of them.
 func (r *rooms) leave(channel, connection, memberID string) {
 	r.mu.Lock()

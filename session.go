@@ -52,8 +52,8 @@ func (s *session) open(server *Server, conn *socket.Conn, owner drainer) {
 		s.sub.SetUser(s.user.ID, s.user.hasScope(scopeIdentity))
 	}
 	s.resetAlarm()
-	if server.draining() { // it came through the door as the drain began
-		owner.leaveAt(conn.Loop().Now())
+	if server.draining() { // it came through the door as the drain began, and is greeted first
+		conn.Loop().Post(func() { owner.leaveAt(conn.Loop().Now()) })
 	}
 }
 
@@ -96,8 +96,11 @@ func (s *session) resetAlarm() {
 // due tells whether a time has been set and has come.
 func due(at, now time.Time) bool { return !at.IsZero() && !at.After(now) }
 
-// leaveAt says goodbye now and closes at the given time.
+// leaveAt says goodbye now, once, and closes at the given time.
 func (s *session) leaveAt(at time.Time) {
+	if !s.goAt.IsZero() {
+		return
+	}
 	s.goAt = at
 	s.tell("event", wire.Draining(retryAfter()))
 	s.resetAlarm()
@@ -130,18 +133,18 @@ type joining struct {
 // join subscribes and answers; on a presence channel both happen a moment later, on the loop.
 func (s *session) join(j joining) error {
 	name := j.channel.String()
-	if s.sub.Subscribed(name) {
-		s.answerJoin(j, s.server.rooms.list)
+	_, member := s.members[name]
+	switch {
+	case member: // already, or as soon as the join under way is complete
+		s.server.rooms.show(s.conn.Loop(), name, func(members []wire.Member) { s.complete(j, members) })
 		return nil
-	}
-	if s.channels() >= s.server.config.Limits.MaxChannels {
+	case !s.sub.Subscribed(name) && s.channels() >= s.server.config.Limits.MaxChannels:
 		return refuse(CodeLimitReached, "a connection may have %d channels", s.server.config.Limits.MaxChannels)
-	}
-	if j.channel.Type() == Presence {
+	case j.channel.Type() == Presence:
 		return s.joinPresence(j)
 	}
 	s.sub.Subscribe(name)
-	s.answerJoin(j, s.server.rooms.list)
+	s.answerJoin(j, nil)
 	return nil
 }
 
@@ -160,23 +163,12 @@ func (s *session) channels() int {
 // meanwhile leaves again.
 func (s *session) joinPresence(j joining) error {
 	name := j.channel.String()
-	if _, underWay := s.members[name]; underWay {
-		s.conn.Loop().Post(func() { s.joinAgain(j) }) // the end of the first join is in the inbox before it
-		return nil
-	}
 	err := s.server.rooms.join(s.conn.Loop(), presence.Join{
 		Channel:    name,
 		Connection: s.id,
 		Member:     presence.Member{ID: j.member.ID, Info: j.member.Info},
 		Signed:     j.signed,
-	}, func(members []wire.Member) {
-		if _, still := s.members[name]; !still || s.conn.Closed() {
-			s.answered(j) // it has left again
-			return
-		}
-		s.sub.Subscribe(name)
-		s.answerJoin(j, func(string) []wire.Member { return members })
-	})
+	}, func(members []wire.Member) { s.complete(j, members) })
 	if err != nil {
 		return err
 	}
@@ -187,23 +179,21 @@ func (s *session) joinPresence(j joining) error {
 	return nil
 }
 
-// joinAgain answers a join that came while the same one was under way.
-func (s *session) joinAgain(j joining) {
-	if s.conn.Closed() {
+// complete ends a join of a presence channel, unless the connection has left it again.
+func (s *session) complete(j joining, members []wire.Member) {
+	name := j.channel.String()
+	if _, still := s.members[name]; !still || s.conn.Closed() {
 		s.answered(j)
 		return
 	}
-	if err := s.join(j); err != nil {
-		s.refuseJoin(j.channel.String(), err)
-		s.answered(j)
-	}
+	s.sub.Subscribe(name)
+	s.answerJoin(j, members)
 }
 
-func (s *session) answerJoin(j joining, members func(string) []wire.Member) {
+func (s *session) answerJoin(j joining, members []wire.Member) {
 	answer := wire.Subscribed{Channel: j.channel.String()}
 	if j.channel.Type() == Presence {
-		list := members(answer.Channel)
-		answer.Members = &list
+		answer.Members = &members
 	}
 	if j.resumes {
 		answer.Recovered = new(bool) // there is no history to recover from

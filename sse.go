@@ -45,6 +45,9 @@ func (s *streamSession) Closed(why socket.Reason) { s.close(why) }
 
 // leaveAt says goodbye in the stream's own words: when to come back is a field of it.
 func (s *streamSession) leaveAt(at time.Time) {
+	if !s.goAt.IsZero() {
+		return
+	}
 	s.goAt = at
 	back := retryAfter()
 	s.conn.SendBlock(wire.Retry(back))
@@ -190,11 +193,6 @@ func (s *Server) serveEventStream(w http.ResponseWriter, r *http.Request) {
 
 // stream answers with an event stream and serves it to its end.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request, beat socket.KeepAlive, ip netip.Addr, own func(*socket.Conn) socket.Owner) {
-	if !canFlush(w) {
-		s.log.Error("streams need an http.ResponseWriter that flushes", "path", r.URL.Path)
-		writePlainError(w, refuse(CodeInternal, "the server cannot stream here"))
-		return
-	}
 	if !s.ready() || !s.doors.enter(ip) {
 		s.comeBack(w)
 		return
@@ -232,6 +230,11 @@ func canFlush(w http.ResponseWriter) bool {
 // attachStream takes the connection over where it can, and keeps the handler where it cannot.
 func (s *Server) attachStream(w http.ResponseWriter, r *http.Request, opts socket.Options, own func(*socket.Conn) socket.Owner) error {
 	conn := hijack(w, r)
+	if conn == nil && !canFlush(w) {
+		s.log.Error("middleware hides http.Hijacker and http.Flusher: nothing can be streamed", "path", r.URL.Path)
+		writePlainError(w, refuse(CodeInternal, "the server cannot stream here"))
+		return http.ErrNotSupported
+	}
 	if conn == nil {
 		w.WriteHeader(http.StatusOK)
 		return s.loops.ServeStream(w, r, opts, own)
@@ -264,13 +267,17 @@ func hijack(w http.ResponseWriter, r *http.Request) net.Conn {
 }
 
 // writeStreamHead writes the head of a chunked response (RFC 9112 section 7.1), with the headers
-// that middleware has set, but for those of a body that middleware would have written.
+// that middleware has set, but for those of a body that middleware would have written. The connection
+// ends with the stream, which its head says unless the protocol has it say something else.
 func writeStreamHead(conn net.Conn, header http.Header) error {
 	header = header.Clone()
 	header.Set("Transfer-Encoding", "chunked")
 	header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	header.Del("Content-Length")
 	header.Del("Content-Encoding")
+	if header.Get("Connection") == "" {
+		header.Set("Connection", "close")
+	}
 	var head bytes.Buffer
 	head.WriteString("HTTP/1.1 200 OK\r\n")
 	if err := header.Write(&head); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -41,6 +42,10 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		writePlainError(w, refuse(CodeForbidden, "this origin is not allowed"))
 		return
 	}
+	if r.ProtoMajor != 1 {
+		writePlainError(w, refuse(CodeBadRequest, "a WebSocket needs HTTP/1.1"))
+		return
+	}
 	user, tokenErr := a.requestUser(r)
 	upgrader := ws.HTTPUpgrader{
 		Timeout:  handshakeTime,
@@ -48,9 +53,12 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		Protocol: func(p string) bool { return p == subprotocol },
 	}
 	conn, rw, _, err := upgrader.Upgrade(r, w)
-	if err != nil {
+	if errors.Is(err, ws.ErrNotHijacker) {
+		s.log.Error("middleware hides http.Hijacker: no WebSocket can be opened", "path", r.URL.Path)
+	}
+	if err != nil { // the upgrader has answered what was wrong
 		if conn != nil {
-			_ = conn.Close() // the upgrader has answered what was wrong
+			_ = conn.Close()
 		}
 		return
 	}
@@ -147,7 +155,7 @@ func (s *wsSession) Received(text []byte) {
 	case wire.SubscribeEvents:
 		err = s.subscribeEvents(req)
 	case wire.UnsubscribeEvents:
-		s.unsubscribeEvents(req.Events)
+		err = s.unsubscribeEvents(req.Events)
 	case wire.ClientEvent:
 		err = s.clientEvent(req)
 	case wire.Ping:
@@ -252,17 +260,20 @@ func (s *wsSession) subscribeChannel(req wire.Request) error {
 		return err
 	}
 	j := joining{channel: channel, resumes: req.Since != nil}
-	if channel.Type() != Public && !s.sub.Subscribed(channel.String()) {
+	again := s.sub.Subscribed(channel.String())
+	if channel.Type() != Public && !again {
 		err := s.server.access.Load().tokens.verify(req.Auth, s.id, channel, req.ChannelData, req.HasChannelData)
 		if err != nil {
 			return err
 		}
 	}
-	if channel.Type() == Presence && !s.sub.Subscribed(channel.String()) {
+	if channel.Type() == Presence && !again {
 		if j.member, err = claimedMember(req); err != nil {
 			return err
 		}
 		j.signed = req.HasChannelData
+	}
+	if channel.Type() == Presence {
 		j.joined = s.conn.Release
 		s.conn.Hold()
 	}
@@ -302,14 +313,17 @@ func (s *wsSession) subscribeEvents(req wire.Request) error {
 	if s.user == nil {
 		return refuse(CodeUnauthorized, "Authentication required")
 	}
+	if err := checkPatternCount(req.Events); err != nil {
+		return err
+	}
 	all := slices.Clone(s.patterns)
 	for _, p := range req.Events {
 		if !slices.Contains(all, p) {
 			all = append(all, p)
 		}
-		if len(all) > maxPatterns {
-			return refuse(CodeLimitReached, "a connection may have %d patterns", maxPatterns)
-		}
+	}
+	if err := checkPatternCount(all); err != nil {
+		return err
 	}
 	grant, err := s.server.access.Load().grantEvents(s.user, all)
 	if err != nil {
@@ -365,10 +379,22 @@ func listening(u *User, g eventGrant) []hub.Listening {
 	return to
 }
 
-func (s *wsSession) unsubscribeEvents(patterns []string) {
+func (s *wsSession) unsubscribeEvents(patterns []string) error {
+	if err := checkPatternCount(patterns); err != nil {
+		return err
+	}
 	left := slices.DeleteFunc(slices.Clone(s.patterns), func(p string) bool { return slices.Contains(patterns, p) })
 	position := s.listenTo(left)
 	s.tell("subscribed", wire.EventsSubscribed(s.patterns, position, nil))
+	return nil
+}
+
+// checkPatternCount also bounds what one message costs its loop, whatever stands in it twice.
+func checkPatternCount(patterns []string) error {
+	if len(patterns) > maxPatterns {
+		return refuse(CodeLimitReached, "a connection may have %d patterns", maxPatterns)
+	}
+	return nil
 }
 
 // position is where the domain events stand after the newest of them: its id, or before the first

@@ -14,6 +14,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"testing"
 	"time"
 
@@ -40,8 +41,8 @@ type Server struct {
 	http       *httptest.Server
 }
 
-// Start runs a server until the test ends. Secrets that config leaves empty are the package's, and
-// the drain takes no longer than it must.
+// Start runs a server until the test ends. Secrets that config leaves nil are the package's (an empty
+// list is none at all), and the drain takes no longer than it must.
 func Start(t testing.TB, config herald.Config) *Server {
 	t.Helper()
 	srv := New(t, config)
@@ -59,16 +60,17 @@ func StartTLS(t testing.TB, config herald.Config) *Server {
 	return srv.serve(t, web)
 }
 
-// New makes a server that runs until the test ends, for a test that mounts its handlers itself.
+// New makes a server that runs until the test ends, for a test that mounts its handlers itself;
+// [Server.Listen] serves them.
 func New(t testing.TB, config herald.Config) *Server {
 	t.Helper()
-	if len(config.Users.Secrets) == 0 && config.Users.JWKSURL == "" {
+	if config.Users.Secrets == nil && config.Users.JWKSURL == "" {
 		config.Users.Secrets = []string{JWTSecret}
 	}
-	if len(config.AuthSecrets) == 0 {
+	if config.AuthSecrets == nil {
 		config.AuthSecrets = []string{AuthSecret}
 	}
-	if len(config.APIKeys) == 0 {
+	if config.APIKeys == nil {
 		config.APIKeys = []herald.APIKey{{Name: "test", Key: APIKey, Scopes: []herald.Scope{herald.ScopeAll}}}
 	}
 	if config.DrainTimeout == 0 {
@@ -78,10 +80,7 @@ func New(t testing.TB, config herald.Config) *Server {
 	if err != nil {
 		t.Fatalf("heraldtest: %v", err)
 	}
-	s := &Server{Server: srv, authSecret: config.AuthSecrets[0]}
-	if len(config.Users.Secrets) > 0 {
-		s.jwtSecret = config.Users.Secrets[0]
-	}
+	s := &Server{Server: srv, jwtSecret: first(config.Users.Secrets), authSecret: first(config.AuthSecrets)}
 	ended := make(chan error, 1)
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() { ended <- srv.Run(ctx) }()
@@ -94,6 +93,20 @@ func New(t testing.TB, config herald.Config) *Server {
 	return s
 }
 
+func first(secrets []string) string {
+	if len(secrets) == 0 {
+		return ""
+	}
+	return secrets[0]
+}
+
+// Listen serves an application's handler, in which those of the server are mounted, until the test
+// ends. URL is then where that listens.
+func (s *Server) Listen(t testing.TB, handler http.Handler) *Server {
+	t.Helper()
+	return s.serve(t, httptest.NewServer(handler))
+}
+
 func (s *Server) serve(t testing.TB, web *httptest.Server) *Server {
 	t.Helper()
 	s.URL, s.http = web.URL, web
@@ -103,17 +116,17 @@ func (s *Server) serve(t testing.TB, web *httptest.Server) *Server {
 }
 
 // waitReady asks until the server takes connections; the first question is nearly always enough.
+// It asks the handler itself, which an application need not have mounted.
 func (s *Server) waitReady(t testing.TB) {
 	t.Helper()
+	admin := s.AdminHandler()
 	for {
-		res, err := s.HTTP().Get(s.URL + "/readyz")
-		if err != nil {
-			t.Fatalf("heraldtest: %v", err)
-		}
-		_ = res.Body.Close()
-		if res.StatusCode == http.StatusOK {
+		answer := httptest.NewRecorder()
+		admin.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil))
+		if answer.Code == http.StatusOK {
 			return
 		}
+		runtime.Gosched()
 	}
 }
 

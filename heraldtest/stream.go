@@ -83,7 +83,7 @@ func (s *Server) TryStream(t testing.TB, opts ...DialOption) (*Stream, error) {
 	r.Header.Set("Accept", "text/event-stream")
 	watchdog := time.AfterFunc(patience, hangUp)
 	defer watchdog.Stop()
-	res, err := s.HTTP().Do(r)
+	res, err := s.ownConnection(t).Do(r)
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +94,18 @@ func (s *Server) TryStream(t testing.TB, opts ...DialOption) (*Stream, error) {
 		return nil, errors.Join(&StatusError{res.StatusCode, res.Header, string(body)}, err)
 	}
 	return &Stream{Response: res, t: t, server: s, dialed: d, blocks: newBlockReader(res.Body), hangUp: hangUp}, nil
+}
+
+// ownConnection is a client that shares no connection with others: the server ends it with the stream,
+// and another request might be on its way over it then.
+func (s *Server) ownConnection(t testing.TB) *http.Client {
+	shared, ok := s.HTTP().Transport.(*http.Transport)
+	if !ok {
+		return s.HTTP()
+	}
+	own := shared.Clone()
+	t.Cleanup(own.CloseIdleConnections)
+	return &http.Client{Transport: own}
 }
 
 // NextBlock waits for the next block of any kind: comments and the like, which browsers keep to

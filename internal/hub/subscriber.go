@@ -59,9 +59,11 @@ func (sub *Subscriber) SetUser(user string, seesIdentity bool) {
 	s.users[user][sub] = struct{}{}
 }
 
-// Subscribe adds the connection to a channel. What was said before does not reach it.
+// Subscribe adds the connection to a channel. What was said before does not reach it, or has reached
+// it where it is in the channel already.
 func (sub *Subscriber) Subscribe(channel string) {
-	if sub.Subscribed(channel) {
+	if m := sub.channels[channel]; m != nil {
+		sub.shard.deliver(m.topic)
 		return
 	}
 	s := sub.shard

@@ -31,7 +31,6 @@ func (ls *Loops) AttachStream(conn net.Conn, opts Options, own func(*Conn) Owner
 // ServeStream streams over a response whose head was written, and returns when it is over.
 func (ls *Loops) ServeStream(w http.ResponseWriter, r *http.Request, opts Options, own func(*Conn) Owner) error {
 	out := newResponseSink(w)
-	defer out.release()
 	c := ls.newConn(Stream, out, opts)
 	ended := make(chan struct{})
 	err := ls.attach(c, own, func() {
@@ -41,10 +40,12 @@ func (ls *Loops) ServeStream(w http.ResponseWriter, r *http.Request, opts Option
 		case <-out.over:
 		}
 	})
-	if err == nil {
-		<-ended
+	if err != nil {
+		return err
 	}
-	return err
+	<-ended
+	out.release()
+	return nil
 }
 
 func (ls *Loops) newConn(d Dialect, out sink, opts Options) *Conn {
@@ -60,8 +61,8 @@ func (ls *Loops) newConn(d Dialect, out sink, opts Options) *Conn {
 
 // attach gives c to its loop and starts its reader, which ends with the connection.
 func (ls *Loops) attach(c *Conn, own func(*Conn) Owner, read func()) error {
+	ls.count(1)
 	started := ls.start(func() {
-		ls.count(1)
 		defer ls.count(-1)
 		posted := c.loop.Post(func() {
 			c.loop.conns[c] = struct{}{}
@@ -78,6 +79,7 @@ func (ls *Loops) attach(c *Conn, own func(*Conn) Owner, read func()) error {
 		})
 	})
 	if !started {
+		ls.count(-1)
 		return ErrNotRunning
 	}
 	return nil

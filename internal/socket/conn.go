@@ -33,7 +33,7 @@ type Conn struct {
 	dialect Dialect
 	out     sink
 	keep    KeepAlive
-	credit  chan struct{} // the loop lets the reader go on; closed with the connection
+	credit  chan struct{} // the loop lets the reader go on; closed after the owner's last call
 
 	// Owned by the loop.
 	owner   Owner
@@ -108,7 +108,7 @@ const (
 func (c *Conn) enqueue(frames []byte) sendResult {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.flushing {
+	if !c.flushing && len(c.queue) == 0 { // a queue that nobody writes has no loops any more
 		n, err := c.out.try(&c.loop.try, frames)
 		if err != nil {
 			return sendLost
@@ -193,7 +193,6 @@ func (c *Conn) end(why Reason) bool {
 	c.closed, c.reason = true, why
 	c.loop.schedule(c, 0)
 	c.loop.closing = append(c.loop.closing, c)
-	close(c.credit)
 	return true
 }
 

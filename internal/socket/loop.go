@@ -140,6 +140,7 @@ func (l *Loop) flush() {
 		l.closing = nil
 		for _, c := range closed {
 			c.owner.Closed(c.reason)
+			close(c.credit) // not before: the owner may still have been reading the last message
 		}
 	}
 }

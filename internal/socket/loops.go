@@ -79,6 +79,13 @@ func (ls *Loops) Run(ctx context.Context) {
 	ls.wg.Wait()
 }
 
+// Running tells whether connections can be attached.
+func (ls *Loops) Running() bool {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	return ls.running
+}
+
 // start runs f beside the loops, unless they have ended. Run waits for it.
 func (ls *Loops) start(f func()) bool {
 	ls.mu.Lock()

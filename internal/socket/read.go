@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"sync"
 	"unicode/utf8"
@@ -15,9 +16,6 @@ import (
 // readBuffer holds the header of a frame and most messages of clients, which are small; a larger
 // payload is read past it.
 const readBuffer = 512
-
-// maxLinger bounds what is read and thrown away after the close frame.
-const maxLinger = 4 << 20
 
 // messages are the buffers of messages being read; an idle connection holds none.
 var messages = sync.Pool{New: func() any { return new([]byte) }}
@@ -47,13 +45,18 @@ func (c *Conn) readMessages(conn net.Conn, opts Options) {
 // discard is the reader of an event stream, whose peer has nothing to say.
 func (c *Conn) discard(conn net.Conn) {
 	defer c.out.abort()
-	_, _ = io.Copy(io.Discard, conn) // any end is the end
+	nothing := make([]byte, 16) // io.Copy would hold 8 KiB for as long as the peer is quiet
+	for {
+		if _, err := conn.Read(nothing); err != nil {
+			return // any end is the end
+		}
+	}
 }
 
 // linger reads what the peer still sends until it closes its side too: closing while something is
 // unread would reset the connection before the peer has read the close frame.
 func linger(conn net.Conn) {
-	_, _ = io.Copy(io.Discard, io.LimitReader(conn, maxLinger)) // finish has set its deadline
+	_, _ = io.Copy(io.Discard, conn) // finish sets its deadline
 }
 
 // closeError ends the reading with a close frame of ours.
@@ -71,6 +74,7 @@ type reader struct {
 	conn  *Conn
 	br    *bufio.Reader
 	limit int
+	head  [ws.MaxHeaderSize]byte // of the frame being read
 
 	message    *[]byte // of the message under way; nil between messages
 	fragmented bool    // more fragments must come
@@ -96,7 +100,12 @@ func (r *reader) run() error {
 }
 
 func (r *reader) header() (ws.Header, error) {
-	h, err := ws.ReadHeader(r.br)
+	lead, err := r.br.Peek(2)
+	if err != nil {
+		return ws.Header{}, err
+	}
+	length := lead[1] & 0x7f // as it stands, or how many bits it has
+	h, err := ws.ReadHeaderBuffer(r.br, r.head[:])
 	if err != nil {
 		if errors.Is(err, ws.ErrHeaderLengthMSB) || errors.Is(err, ws.ErrHeaderLengthUnexpected) {
 			return h, closeWith(protocolError)
@@ -111,8 +120,17 @@ func (r *reader) header() (ws.Header, error) {
 	if err := ws.CheckHeader(h, state); err != nil {
 		return h, closeWith(Reason{protocolError.Code, err.Error()})
 	}
+	if length == length16 && h.Length < length16 || length == length64 && h.Length <= math.MaxUint16 {
+		return h, closeWith(Reason{protocolError.Code, "a length in more bytes than it needs"})
+	}
 	return h, nil
 }
+
+// What stands for a length that follows in 16 and in 64 bits (RFC 6455 section 5.2).
+const (
+	length16 = 126
+	length64 = 127
+)
 
 // control answers a ping and a close; a pong has done its work by coming.
 func (r *reader) control(h ws.Header) error {
@@ -135,14 +153,26 @@ func answerClose(payload []byte) Reason {
 	if len(payload) == 0 {
 		return Reason{uint16(ws.StatusNoStatusRcvd), "closed by the peer"}
 	}
-	code, text := ws.ParseCloseFrameData(payload)
-	if err := ws.CheckCloseFrameData(code, text); err != nil {
-		if !utf8.ValidString(text) {
-			return invalidUTF8
-		}
-		return Reason{protocolError.Code, err.Error()}
+	code, text := ws.ParseCloseFrameData(payload) // a lone byte is a code that nobody may send
+	switch {
+	case !isCloseCode(code):
+		return Reason{protocolError.Code, "a close code that nobody may send"}
+	case !utf8.ValidString(text):
+		return invalidUTF8
 	}
 	return Reason{uint16(code), ""}
+}
+
+// isCloseCode tells whether a peer may send a code: those that IANA has registered for close frames,
+// of which ws knows only the RFC's, and those that are left to libraries and applications.
+func isCloseCode(code ws.StatusCode) bool {
+	switch {
+	case code < 1000, code >= 5000:
+		return false
+	case code >= 3000:
+		return true
+	}
+	return code <= 1014 && code != ws.StatusNoMeaningYet && !code.IsProtocolReserved()
 }
 
 func (r *reader) data(h ws.Header) error {
@@ -219,8 +249,8 @@ func (r *reader) onLoop(f func()) error {
 		if c.closed {
 			return
 		}
-		c.waiting = true
 		f()
+		c.waiting = true // not before: what was read is the owner's until f returns
 		c.giveCredit()
 	})
 	if !posted {

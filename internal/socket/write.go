@@ -64,10 +64,13 @@ const writeStall = 30 * time.Second
 
 // netSink writes to a connection that is ours alone.
 type netSink struct {
-	conn     net.Conn
-	raw      syscall.RawConn // nil where the descriptor is not ours to write to (TLS)
-	stalls   bool            // a write may take writeStall at most
-	hurrying atomic.Bool     // the last deadline is set
+	// Immutable.
+	conn   net.Conn
+	raw    syscall.RawConn // nil where the descriptor is not ours to write to (TLS)
+	stalls bool            // a write may take writeStall at most
+
+	mu       sync.Mutex // guards the write deadline and the field below
+	hurrying bool       // the last deadline is set
 }
 
 func newNetSink(conn net.Conn, d Dialect) *netSink {
@@ -86,17 +89,29 @@ func (s *netSink) try(w *tryWriter, b []byte) (int, error) {
 }
 
 func (s *netSink) write(bufs *net.Buffers) error {
-	if s.stalls && !s.hurrying.Load() {
-		_ = s.conn.SetWriteDeadline(time.Now().Add(writeStall)) // fails with the write
+	if s.stalls {
+		s.setDeadline(time.Now().Add(writeStall))
+		defer s.setDeadline(time.Time{}) // or the next try would find that it has passed
 	}
 	_, err := bufs.WriteTo(s.conn)
 	return err
 }
 
+// setDeadline bounds what is written from now on, unless it is the last, which is bounded already.
+func (s *netSink) setDeadline(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.hurrying {
+		_ = s.conn.SetWriteDeadline(at) // fails with the write
+	}
+}
+
 // The errors of these are those of a connection that is already gone.
 
 func (s *netSink) hurry(d time.Duration) {
-	s.hurrying.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hurrying = true
 	_ = s.conn.SetWriteDeadline(time.Now().Add(d))
 }
 
@@ -120,6 +135,9 @@ type responseSink struct {
 	over chan struct{} // closed by once, for the handler to return
 	once func()
 
+	finished atomic.Bool // everything is written
+	cut      atomic.Bool // what is not written will not be
+
 	mu sync.Mutex          // held while writing
 	w  http.ResponseWriter // nil once the handler is about to return: w is not ours any more
 }
@@ -142,7 +160,11 @@ func (s *responseSink) write(bufs *net.Buffers) error {
 	if s.w == nil {
 		return net.ErrClosed
 	}
-	_ = s.rc.SetWriteDeadline(time.Now().Add(writeStall)) // on a writer without deadlines the server's own limits hold
+	// On a writer without deadlines the server's own limits hold.
+	_ = s.rc.SetWriteDeadline(time.Now().Add(writeStall))
+	if s.cut.Load() { // release may have set its deadline before this one
+		return net.ErrClosed
+	}
 	for _, b := range *bufs {
 		if _, err := s.w.Write(b); err != nil {
 			return err
@@ -151,13 +173,22 @@ func (s *responseSink) write(bufs *net.Buffers) error {
 	return s.rc.Flush()
 }
 
-// release waits for the write under way; later ones fail.
+// release waits for the write under way, which fails now unless it was the last; later ones fail.
 func (s *responseSink) release() {
+	if !s.finished.Load() {
+		s.cut.Store(true)
+		_ = s.rc.SetWriteDeadline(time.Now())
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.w = nil
 }
 
 func (s *responseSink) hurry(time.Duration) {}
-func (s *responseSink) finish()             { s.once() }
-func (s *responseSink) abort()              { s.once() }
+
+func (s *responseSink) finish() {
+	s.finished.Store(true)
+	s.once()
+}
+
+func (s *responseSink) abort() { s.once() }

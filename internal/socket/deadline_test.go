@@ -1,0 +1,45 @@
+package socket
+
+import (
+	"io"
+	"net"
+	"testing"
+	"time"
+)
+
+// timed remembers the last write deadline.
+type timed struct {
+	net.Conn
+	deadline time.Time
+}
+
+func (c *timed) SetWriteDeadline(at time.Time) error {
+	c.deadline = at
+	return nil
+}
+
+// TestWriteDeadlineEndsWithTheWrite: one that stays would cut the stream at its next message, once
+// it has passed.
+func TestWriteDeadlineEndsWithTheWrite(t *testing.T) {
+	ours, peers := net.Pipe()
+	defer ours.Close()
+	defer peers.Close()
+	go func() { _, _ = io.Copy(io.Discard, peers) }()
+	conn := &timed{Conn: ours}
+	out := newNetSink(conn, ChunkedStream)
+	write := func() {
+		if err := out.write(&net.Buffers{[]byte("block")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write()
+	if !conn.deadline.IsZero() {
+		t.Errorf("after a write the deadline is %v, want none", conn.deadline)
+	}
+	out.hurry(time.Hour)
+	last := conn.deadline
+	write()
+	if !conn.deadline.Equal(last) || last.IsZero() {
+		t.Errorf("after the last write the deadline is %v, want %v as the close has set it", conn.deadline, last)
+	}
+}
