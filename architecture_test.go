@@ -44,6 +44,9 @@ var internalEdges = map[string][]string{
 	"internal/hub": {"internal/socket"}, // the hub implements what a socket calls, and writes to sockets
 }
 
+// These are what tests are made of: no program may carry them.
+var testsOnly = []string{"internal/browsertest"}
+
 // A file that needs more lines than this is two files.
 const maxLines = 600
 
@@ -89,6 +92,9 @@ func TestArchitectureCheckerCanFail(t *testing.T) {
 		{"hub imports socket", "internal/hub/hub.go", importing("hub", "internal/socket"), ""},
 		{"socket imports hub", "internal/socket/socket.go", importing("socket", "internal/hub"), "internal/socket may import"},
 		{"heraldtest imports an adapter", "heraldtest/heraldtest.go", importing("heraldtest", "", "internal/clock", "redisbroker"), "heraldtest may import"},
+		{"cmd's test imports what is for tests", "cmd/herald/main_test.go", importing("main", "internal/browsertest"), ""},
+		{"cmd imports what is for tests", "cmd/herald/main.go", importing("main", "internal/browsertest"), "which is for tests"},
+		{"an engine's test imports what is for tests", "internal/bus/bus_test.go", importing("bus_test", "internal/browsertest"), "internal/bus may import"},
 		{"a constraint hides nothing", "internal/bus/bus_plan9.go", "//go:build never\n\n" + importing("bus", "internal/hub"), "internal/bus may import"},
 		{"a part without a row", "newpart/newpart.go", importing("newpart"), "newpart/newpart.go: newpart has no row"},
 		{"an import of a part without a row", "cmd/herald/main.go", importing("main", "newpart"), "cmd may import"},
@@ -210,6 +216,9 @@ func (f goFile) importViolation(spec *ast.ImportSpec) string {
 	}
 	allowed, _ := f.allowed()
 	from, to := partOf(path.Dir(f.name)), partOf(path.Clean(dir))
+	if slices.Contains(testsOnly, to) && from != to && !f.isTest() {
+		return fmt.Sprintf("%s imports %s, which is for tests", f.name, imported)
+	}
 	if to == from || slices.Contains(allowed, to) || path.Dir(to) == "internal" && slices.Contains(allowed, "internal") {
 		return ""
 	}

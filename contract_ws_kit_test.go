@@ -2,6 +2,10 @@ package herald_test
 
 import (
 	"bufio"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"net/http"
@@ -148,4 +152,28 @@ func (w *wsWitness) isUndisturbed() {
 	}
 	w.c.Expect(fmt.Sprintf(`{"type":"event","channel":"witness","event":"tick","data":%d}`, w.n))
 	w.c.Quiet()
+}
+
+// wsSignBare signs a presence channel without channel_data, as a backend does that leaves the member
+// to the client.
+func wsSignBare(c *heraldtest.Client, channel string) string {
+	return wsHMAC(c.SocketID, c.SocketID+":"+channel)
+}
+
+// wsSignAnyhow signs whatever channel_data says.
+func wsSignAnyhow(c *heraldtest.Client, channel, channelData string) string {
+	return wsHMAC(c.SocketID, c.SocketID+":"+channel+":"+channelData)
+}
+
+func wsHMAC(socketID, text string) string {
+	mac := hmac.New(sha256.New, []byte(heraldtest.AuthSecret))
+	mac.Write([]byte(text))
+	return socketID + ":" + hex.EncodeToString(mac.Sum(nil))
+}
+
+// wsEnded is a context that is over.
+func wsEnded(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
 }

@@ -85,7 +85,8 @@ export class DomainEvents {
     try {
       const { delivered = {}, audit, webhooks = [], jobs = [] } = await this.#connection.rest.event(id);
       const sockets = `${delivered.websocket ?? 0} sockets, ${delivered.sse ?? 0} streams`;
-      place.textContent = `Delivered to ${sockets} · ${audit ? "in the audit log" : "no audit log"} · ${webhooks.length} webhook tries, ${jobs.length} jobs`;
+      const kept = [audit && "in the audit log", webhooks.length && `${webhooks.length} webhook tries`, jobs.length && `${jobs.length} jobs`];
+      place.textContent = [`Delivered to ${sockets}`, ...kept.filter(Boolean)].join(" · ");
     } catch (failure) {
       place.textContent = `What became of it is not known: ${failure.message}`;
     }

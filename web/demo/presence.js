@@ -48,7 +48,7 @@ export class Presence extends Emitter {
     }
     const count = this.#members.size;
     $("member-count").textContent = count === 1 ? "only you" : `${count} here`;
-    $("alone").hidden = count > 1;
+    $("alone").hidden = count > 1 || $("chat-log").children.length > 1; // it stands in an empty lobby only
   }
 
   /** The visitor first, then by name. */

@@ -1,0 +1,237 @@
+package herald_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/herald-events/herald"
+	"github.com/herald-events/herald/heraldtest"
+	"github.com/herald-events/herald/internal/clock"
+)
+
+func TestRunTwice(t *testing.T) {
+	srv := startQuiet(t, herald.Config{})
+	if err := srv.Run(t.Context()); !errors.Is(err, herald.ErrRunTwice) {
+		t.Errorf("while it runs: got %v, want %v", err, herald.ErrRunTwice)
+	}
+	closeServer(t, srv.Server)
+	if err := srv.Run(t.Context()); !errors.Is(err, herald.ErrRunTwice) {
+		t.Errorf("after its end: got %v, want %v", err, herald.ErrRunTwice)
+	}
+}
+
+func TestCloseBeforeRun(t *testing.T) {
+	srv := newServer(t, herald.Config{})
+	for range 2 {
+		closeServer(t, srv)
+	}
+	if err := srv.Run(t.Context()); !errors.Is(err, herald.ErrRunTwice) {
+		t.Errorf("run: got %v, want %v", err, herald.ErrRunTwice)
+	}
+	if err := srv.Publish(t.Context(), herald.Logout{}); !errors.Is(err, &herald.Error{Code: herald.CodeUnavailable}) {
+		t.Errorf("publish: got %v, want %s", err, herald.CodeUnavailable)
+	}
+	if _, err := srv.SubscribeAll(func(context.Context, herald.Event) error { return nil }); err == nil {
+		t.Error("subscribe: got no error")
+	}
+}
+
+func TestCloseTwice(t *testing.T) {
+	srv := startQuiet(t, herald.Config{})
+	st := srv.Stream(t)
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() { closeServer(t, srv.Server) })
+	}
+	wg.Wait()
+	closeServer(t, srv.Server)
+	st.ExpectEnd()
+}
+
+// After its end a server says so, and nothing of it waits.
+func TestCallsAfterTheEnd(t *testing.T) {
+	srv := startQuiet(t, herald.Config{})
+	closeServer(t, srv.Server)
+	ctx := t.Context()
+	if err := srv.Publish(ctx, herald.Logout{}); !errors.Is(err, &herald.Error{Code: herald.CodeUnavailable}) {
+		t.Errorf("publish: got %v, want %s", err, herald.CodeUnavailable)
+	}
+	if err := srv.Broadcast(ctx, "a", "e", 1); !errors.Is(err, &herald.Error{Code: herald.CodeUnavailable}) {
+		t.Errorf("broadcast: got %v, want %s", err, herald.CodeUnavailable)
+	}
+	if n, err := srv.Disconnect(ctx, "1.1"); n != 0 || err != nil {
+		t.Errorf("disconnect: got %d, %v", n, err)
+	}
+	if n, err := srv.DisconnectUser(ctx, "ann"); n != 0 || err != nil {
+		t.Errorf("disconnect a user: got %d, %v", n, err)
+	}
+	if len(srv.Channels()) > 0 || len(srv.PresenceMembers("presence-a")) > 0 {
+		t.Error("somebody is still there")
+	}
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	srv, err := herald.New(quiet(t, herald.Config{DrainTimeout: time.Second}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Run(ctx) }()
+	web := (&heraldtest.Server{Server: srv}).Listen(t, srv.Handler())
+	st := web.Stream(t)
+	cancel()
+	if m := st.NextMessage(); m.Name() != "draining" {
+		t.Errorf("got %s, want to be told of the drain", m.Raw)
+	}
+	st.ExpectEnd()
+	if err := receive(t, ended); err != nil {
+		t.Errorf("run: got %v", err)
+	}
+	if err := srv.Close(t.Context()); err != nil {
+		t.Errorf("close: got %v", err)
+	}
+}
+
+// A drain closes every connection over the drain time and says when to come back.
+func TestADrainIsSpreadOverItsTime(t *testing.T) {
+	const (
+		streams = 40
+		steps   = 15
+	)
+	k := clock.NewManual(time.Now())
+	config := herald.Config{DrainTimeout: 10 * time.Minute, KeepAlive: herald.KeepAlive{HeartbeatInterval: time.Hour}}
+	srv := startQuiet(t, herald.WithClock(config, k))
+	open := map[*heraldtest.Stream]bool{}
+	backs := map[time.Duration]bool{}
+	for range streams {
+		open[srv.Stream(t)] = true
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- srv.Close(context.WithoutCancel(t.Context())) }()
+	for st := range open {
+		retry := nextBlock(t, st).Retry
+		backs[retry] = true
+		st.NextMessage() // draining, with the same
+	}
+	if len(backs) < streams/4 {
+		t.Errorf("got %d different times to come back for %d streams", len(backs), streams)
+	}
+
+	ends := make(chan *heraldtest.Stream, streams)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for st := range open {
+		wg.Go(func() {
+			st.ExpectEnd()
+			ends <- st
+		})
+	}
+	byStep := map[int]int{}
+	for step := 1; step <= steps; step++ {
+		k.Advance(config.DrainTimeout * 3 / 4 / steps)
+		left := awaitOpenStreams(t, srv, k)
+		for len(open) > left {
+			delete(open, receive(t, ends))
+			byStep[step]++
+		}
+	}
+	if len(open) > 0 {
+		t.Errorf("%d streams are open after three quarters of the time", len(open))
+	}
+	if len(byStep) < steps/3 {
+		t.Errorf("streams were closed in %d of %d parts of the time: %v", len(byStep), steps, byStep)
+	}
+	if err := receive(t, closed); err != nil {
+		t.Errorf("close: got %v", err)
+	}
+}
+
+// awaitOpenStreams returns how many streams are open once the loops have done what is due: each has
+// looked at its clock before it takes the next turn.
+func awaitOpenStreams(t *testing.T, srv *heraldtest.Server, k *clock.Manual) int {
+	t.Helper()
+	for range 3 {
+		if _, err := srv.Disconnect(t.Context(), "1.1"); err != nil {
+			t.Fatalf("ask the loops at %v: %v", k.Now(), err)
+		}
+	}
+	return int(metricsOf(t, srv)[`herald_connections{transport="sse"}`])
+}
+
+// Who does not read its last bytes does not hold the drain up: what is left is cut when its time is over.
+func TestADrainEndsInTime(t *testing.T) {
+	srv, keeper, k := startDraining(t, func(*heraldtest.Server) {})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	k.Advance(time.Hour * 3 / 4)
+	keeper.ExpectClose(1001) // and does not answer it
+	k.Advance(time.Hour / 4)
+	if err := srv.Close(ctx); err != nil {
+		t.Errorf("close: got %v", err)
+	}
+}
+
+// A handler of the bus that runs at the drain is waited for, and so is what waits for it.
+func TestADrainLetsHandlersFinish(t *testing.T) {
+	srv, _ := startWithClock(t, herald.Config{DrainTimeout: time.Hour})
+	h := newHeld()
+	if _, err := srv.Subscribe("a", h.handle); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, srv, herald.Event{ID: "1", Type: "a"})
+	publish(t, srv, herald.Event{ID: "2", Type: "a"})
+	receive(t, h.got)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := srv.Close(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatalf("close: got %v, want it to wait for the handler", err)
+	}
+	close(h.release)
+	closeServer(t, srv.Server)
+	if got := receive(t, h.got); got != "2" {
+		t.Errorf("got event %s, want 2", got)
+	}
+}
+
+// One that does not end is told to, and is left behind in the end: the drain time is a promise.
+func TestADrainLeavesAHandlerBehind(t *testing.T) {
+	srv, k := startWithClock(t, herald.Config{DrainTimeout: time.Hour})
+	told, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	started := make(chan struct{})
+	_, err := srv.Subscribe("a", func(ctx context.Context, _ herald.Event) error {
+		close(started)
+		<-ctx.Done()
+		close(told)
+		<-release
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish(t, srv, herald.Event{Type: "a"})
+	receive(t, started)
+	closed := make(chan error, 1)
+	go func() { closed <- srv.Close(context.WithoutCancel(t.Context())) }()
+	advanceUntil(t, k, 6*time.Minute, told)
+	advanceUntil(t, k, 6*time.Minute, closed)
+}
+
+// advanceUntil moves the clock on in steps until something happens: who waits for it sets its timers
+// at times of its own.
+func advanceUntil[T any](t *testing.T, k *clock.Manual, step time.Duration, done <-chan T) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		select {
+		case <-done:
+			return
+		default:
+			k.Advance(step)
+		}
+	}
+	t.Fatal("it did not happen")
+}
