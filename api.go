@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -88,7 +87,7 @@ func (a *api) receive(w http.ResponseWriter, r *http.Request, op operation) ([]b
 	if err := a.server.authorizeCall(r, op.Scope); err != nil || op.Body == nil {
 		return nil, err
 	}
-	return readBody(w, r, op.MaxBody)
+	return readAPIBody(w, r, op.MaxBody)
 }
 
 // authorizeCall lets pass whose API key, or whose role, has the scope.
@@ -107,9 +106,9 @@ func (s *Server) authorizeCall(r *http.Request, scope Scope) error {
 	return nil
 }
 
-// readBody takes a body under whatever Content-Type it comes: curl -d calls JSON a form.
-func readBody(w http.ResponseWriter, r *http.Request, limit int) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
+// readAPIBody takes a body under whatever Content-Type it comes: curl -d calls JSON a form.
+func readAPIBody(w http.ResponseWriter, r *http.Request, limit int) ([]byte, error) {
+	body, err := readBody(w, r, int64(limit))
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, refuse(CodeTooLarge, "the body has over %d bytes", tooLarge.Limit)
 	}

@@ -39,6 +39,9 @@ func TestHealthInEachPhase(t *testing.T) {
 	if got := ask(t, srv.Handler(), http.MethodGet, "/events"); got.Status != 200 || !strings.HasPrefix(got.Body, "retry: ") {
 		t.Errorf("stream before Run: got %d %q, want to be told to come back", got.Status, got.Body)
 	}
+	if got := callBeforeRun(t, srv); got.Status != 404 {
+		t.Errorf("call of a stream before Run: got %d %s, want 404", got.Status, got.Body)
+	}
 	if got := ask(t, srv.Handler(), http.MethodGet, "/ws"); got.Status != 503 || got.Header.Get("Retry-After") == "" {
 		t.Errorf("socket before Run: got %d %v, want 503 with Retry-After", got.Status, got.Header)
 	}
@@ -56,6 +59,13 @@ func TestHealthInEachPhase(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("after Run", 503, `{"status":"draining"}`)
+}
+
+func callBeforeRun(t *testing.T, srv *herald.Server) httpAnswer {
+	t.Helper()
+	web := httptest.NewServer(srv.StreamHandler())
+	defer web.Close()
+	return httpCall(t, web.Client(), http.MethodPost, web.URL+"/subscribe", `{"connectionId":"`+noStream+`","channel":"a"}`)
 }
 
 func TestMethodsThatNobodyTakes(t *testing.T) {

@@ -99,6 +99,9 @@ func TestStreamsWhileOverloaded(t *testing.T) {
 			first, _ := srv.Stream(t, heraldtest.WithPath("/events?channels=a")), srv.Dial(t)
 			comesBack(t, srv, "/events")
 			comesBack(t, srv, eventsPath, token)
+			if got := metricsOf(t, srv)[`herald_connections_closed_total{code="4429",transport="sse"}`]; got != 2 {
+				t.Errorf("got %v streams counted as turned away, want 2", got)
+			}
 			first.Close()
 			awaitNobody(t, srv, "a")
 			srv.Stream(t).Close()
@@ -164,7 +167,7 @@ func TestStreamsWhileDraining(t *testing.T) {
 		t.Errorf("close: %v", err)
 	}
 	comesBack(t, srv, "/events")
-	streamCall(t, srv, "subscribe", st.ConnectionID, "c").check(t, 503, `{"error":"the message was not accepted"}`)
+	streamCall(t, srv, "subscribe", st.ConnectionID, "c").check(t, 503, `{"error":"the stream was not reached"}`)
 }
 
 // An EventSource does not come back from a 5xx, also while the keys of tokens are unknown.

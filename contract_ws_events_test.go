@@ -183,6 +183,8 @@ func TestWebSocketEventPatternLimit(t *testing.T) {
 	c.ExpectCode("limit_reached")
 	c.Send(map[string]any{"type": "subscribe", "events": patterns[50:60]}) // it has them
 	wsNextSubscribed(t, c)
+	c.Send(map[string]any{"type": "unsubscribe", "events": patterns})
+	c.ExpectCode("limit_reached")
 	c.Send(map[string]any{"type": "unsubscribe", "events": patterns[:1]})
 	wsNextSubscribed(t, c)
 	c.Send(map[string]any{"type": "subscribe", "events": patterns[100:]})

@@ -193,7 +193,12 @@ func (s *Server) serveEventStream(w http.ResponseWriter, r *http.Request) {
 
 // stream answers with an event stream and serves it to its end.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request, beat socket.KeepAlive, ip netip.Addr, own func(*socket.Conn) socket.Owner) {
-	if !s.ready() || !s.doors.enter(ip) {
+	if !s.ready() {
+		s.comeBack(w)
+		return
+	}
+	if !s.doors.enter(ip) {
+		s.metrics.refused(socket.Stream, tooManyConnections)
 		s.comeBack(w)
 		return
 	}
@@ -304,6 +309,9 @@ func retrySeconds() string {
 // onStream runs f on the loop of an open channel stream, for a request that names it.
 func (s *Server) onStream(ctx context.Context, id string, user *User, f func(*streamSession) error) error {
 	result := error(refuse(CodeNotFound, "no stream has the connection id %q", id))
+	if s.state.Load() == phaseNew {
+		return result // there is no loop yet that could be asked
+	}
 	_, err := s.hub.Do(ctx, id, func(sub *hub.Subscriber) {
 		stream, ok := sub.Owner.(*streamSession)
 		if !ok || stream.ofEvents || stream.conn.Closed() {
@@ -316,7 +324,11 @@ func (s *Server) onStream(ctx context.Context, id string, user *User, f func(*st
 		result = f(stream)
 	})
 	if err != nil {
-		return unavailable(err)
+		return unreached(err)
 	}
 	return result
+}
+
+func unreached(err error) error {
+	return &Error{Code: CodeUnavailable, Message: "the stream was not reached", Err: err}
 }

@@ -3,7 +3,6 @@ package herald
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 	"regexp"
 
@@ -90,14 +89,14 @@ func (s *Server) waitFor(ctx context.Context, done <-chan struct{}) error {
 	case <-done:
 		return nil
 	case <-s.ended:
-		return unavailable(hub.ErrEnded)
+		return unreached(hub.ErrEnded)
 	case <-ctx.Done():
-		return unavailable(ctx.Err())
+		return unreached(ctx.Err())
 	}
 }
 
 func readStreamCall(w http.ResponseWriter, r *http.Request) (streamCall, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxJoinBody))
+	body, err := readBody(w, r, maxJoinBody)
 	if err != nil {
 		return streamCall{}, invalid(Detail{"body", "is over 64 KiB, or cut off"})
 	}

@@ -3,7 +3,6 @@ package herald
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"io"
 	"net"
@@ -14,7 +13,6 @@ import (
 	"github.com/gobwas/ws"
 	"golang.org/x/time/rate"
 
-	"github.com/herald-events/herald/internal/hub"
 	"github.com/herald-events/herald/internal/pattern"
 	"github.com/herald-events/herald/internal/socket"
 	"github.com/herald-events/herald/internal/wire"
@@ -138,6 +136,7 @@ func (s *session) answerHandshakeToken(refused error) {
 // Received implements socket.Owner.
 func (s *wsSession) Received(text []byte) {
 	s.server.metrics.received.Inc()
+	s.sub.CatchUp()
 	req, err := wire.Decode(text)
 	if err != nil {
 		s.refuse(refuse(CodeBadMessage, "%v", err))
@@ -308,105 +307,6 @@ func (s *wsSession) unsubscribeChannel(name string) error {
 	s.leave(channel)
 	return nil
 }
-
-func (s *wsSession) subscribeEvents(req wire.Request) error {
-	if s.user == nil {
-		return refuse(CodeUnauthorized, "Authentication required")
-	}
-	if err := checkPatternCount(req.Events); err != nil {
-		return err
-	}
-	all := slices.Clone(s.patterns)
-	for _, p := range req.Events {
-		if !slices.Contains(all, p) {
-			all = append(all, p)
-		}
-	}
-	if err := checkPatternCount(all); err != nil {
-		return err
-	}
-	grant, err := s.server.access.Load().grantEvents(s.user, all)
-	if err != nil {
-		return err
-	}
-	newest := s.listen(all, grant)
-	var recovered *bool
-	if req.HasSinceID {
-		same := req.SinceID == newest // without a history only nothing can be recovered
-		recovered = &same
-	}
-	s.tell("subscribed", wire.EventsSubscribed(all, newest, recovered))
-	return nil
-}
-
-// listen puts granted patterns in force and returns the position before the next event.
-func (s *wsSession) listen(patterns []string, grant eventGrant) (position string) {
-	s.patterns = patterns
-	return s.server.position(s.sub.Listen(listening(s.user, grant)))
-}
-
-// listenAgain asks a renewed token for what the connection listens to, and drops what it does not cover.
-func (s *wsSession) listenAgain() {
-	a := s.server.access.Load()
-	kept := slices.DeleteFunc(slices.Clone(s.patterns), func(p string) bool {
-		_, err := a.grantEvents(s.user, []string{p})
-		return err != nil
-	})
-	s.listenTo(kept)
-}
-
-// listenTo listens to patterns that have been granted before.
-func (s *wsSession) listenTo(patterns []string) (position string) {
-	if len(patterns) == 0 || s.user == nil {
-		return s.listen([]string{}, eventGrant{})
-	}
-	grant, err := s.server.access.Load().grantEvents(s.user, patterns)
-	if err != nil { // a reload has taken it away since
-		return s.listen([]string{}, eventGrant{})
-	}
-	return s.listen(patterns, grant)
-}
-
-func listening(u *User, g eventGrant) []hub.Listening {
-	owner := ""
-	if g.OwnOnly {
-		owner = u.ID
-	}
-	to := make([]hub.Listening, 0, len(g.Patterns))
-	for _, p := range g.Patterns {
-		to = append(to, hub.Listening{Pattern: p, Owner: owner})
-	}
-	return to
-}
-
-func (s *wsSession) unsubscribeEvents(patterns []string) error {
-	if err := checkPatternCount(patterns); err != nil {
-		return err
-	}
-	left := slices.DeleteFunc(slices.Clone(s.patterns), func(p string) bool { return slices.Contains(patterns, p) })
-	position := s.listenTo(left)
-	s.tell("subscribed", wire.EventsSubscribed(s.patterns, position, nil))
-	return nil
-}
-
-// checkPatternCount also bounds what one message costs its loop, whatever stands in it twice.
-func checkPatternCount(patterns []string) error {
-	if len(patterns) > maxPatterns {
-		return refuse(CodeLimitReached, "a connection may have %d patterns", maxPatterns)
-	}
-	return nil
-}
-
-// position is where the domain events stand after the newest of them: its id, or before the first
-// one a text that no id and no other start of the server has.
-func (s *Server) position(newest string) string {
-	if newest != "" {
-		return newest
-	}
-	return s.beginning
-}
-
-func newBeginning() string { return "start:" + rand.Text() }
 
 // clientEvent says something to the channel's other subscribers.
 func (s *wsSession) clientEvent(req wire.Request) error {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -133,7 +132,7 @@ type channelAuth struct {
 }
 
 func readChannelAuth(w http.ResponseWriter, r *http.Request) (channelAuth, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAuthBody))
+	body, err := readBody(w, r, maxAuthBody)
 	if err != nil {
 		return channelAuth{}, invalid(Detail{"body", "is over 64 KiB, or cut off"})
 	}

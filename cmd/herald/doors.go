@@ -65,7 +65,9 @@ func newDoor(listener net.Listener, cert *certificate, log *slog.Logger) *door {
 		ReadHeaderTimeout: 10 * time.Second, // of the TLS handshake too
 		IdleTimeout:       120 * time.Second,
 		MaxHeaderBytes:    64 << 10, // tokens in headers and cookies are some kilobytes
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		// A peer that reads nothing any more cannot even be told that its stream is over.
+		HTTP2:    &http.HTTP2Config{WriteByteTimeout: 30 * time.Second},
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	if cert == nil {
 		return &door{"http", listener, server}

@@ -96,6 +96,14 @@ func (sub *Subscriber) Unsubscribe(channel string) {
 	s.hub.counts.add(channel, -1)
 }
 
+// CatchUp writes what was said on the connection's channels and still waits for the end of the turn,
+// so that an answer does not overtake what came before its question.
+func (sub *Subscriber) CatchUp() {
+	for _, m := range sub.channels {
+		sub.shard.deliver(m.topic)
+	}
+}
+
 // Subscribed tells whether the connection is in a channel.
 func (sub *Subscriber) Subscribed(channel string) bool { return sub.channels[channel] != nil }
 

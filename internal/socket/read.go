@@ -20,6 +20,9 @@ const readBuffer = 512
 // messages are the buffers of messages being read; an idle connection holds none.
 var messages = sync.Pool{New: func() any { return new([]byte) }}
 
+// maxStep is how much of a payload is waited for at once.
+const maxStep = 64 << 10
+
 // maxPooled keeps one large message from staying in memory for ever.
 const maxPooled = 64 << 10
 
@@ -206,12 +209,13 @@ func (r *reader) payload(h ws.Header) error {
 	buf := *r.message
 	start, end := len(buf), len(buf)+int(h.Length)
 	for len(buf) < end {
-		step := min(end-len(buf), max(readBuffer, len(buf)))
+		step := min(end-len(buf), max(readBuffer, len(buf)), maxStep)
 		old := len(buf)
 		buf = append(buf, make([]byte, step)...)
 		if _, err := io.ReadFull(r.br, buf[old:]); err != nil {
 			return err
 		}
+		r.conn.seen.Store(r.conn.loop.Now().UnixNano()) // a large frame on a slow line takes its time
 	}
 	ws.Cipher(buf[start:], h.Mask, 0)
 	*r.message = buf

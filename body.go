@@ -1,0 +1,20 @@
+package herald
+
+import (
+	"io"
+	"net/http"
+	"time"
+)
+
+// bodyTime is how long a request's body may take: a mebibyte over a slow phone's line.
+const bodyTime = 30 * time.Second
+
+// readBody reads a request's whole body, bounded in bytes and, where the connection knows deadlines,
+// in time. A body that is too large gives an [http.MaxBytesError].
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	rc := http.NewResponseController(w)
+	if rc.SetReadDeadline(time.Now().Add(bodyTime)) == nil {
+		defer func() { _ = rc.SetReadDeadline(time.Time{}) }() // it worked a moment ago
+	}
+	return io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+}
