@@ -11,6 +11,7 @@ package heraldtest
 
 import (
 	"context"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -75,6 +76,9 @@ func New(t testing.TB, config herald.Config) *Server {
 	}
 	if config.DrainTimeout == 0 {
 		config.DrainTimeout = 100 * time.Millisecond
+	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
 	srv, err := herald.New(config)
 	if err != nil {
