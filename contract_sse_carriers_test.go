@@ -49,6 +49,16 @@ func rawStream(t *testing.T, conn net.Conn, request string) (*http.Response, *bu
 	return res, r
 }
 
+// rawHead sends a request by hand and returns the head of the answer as it came.
+func rawHead(t *testing.T, conn net.Conn, request string) string {
+	t.Helper()
+	t.Cleanup(func() { _ = conn.Close() })
+	if _, err := io.WriteString(conn, request); err != nil {
+		t.Fatal(err)
+	}
+	return readUntil(t, conn, "\r\n\r\n")
+}
+
 func dialTCP(t *testing.T, srv *heraldtest.Server) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(srv.URL, "http://"))
@@ -58,8 +68,8 @@ func dialTCP(t *testing.T, srv *heraldtest.Server) net.Conn {
 	return conn
 }
 
-// readUntil reads a body up to a text.
-func readUntil(t *testing.T, r io.Reader, text string) {
+// readUntil reads up to a text, and returns what it read.
+func readUntil(t *testing.T, r io.Reader, text string) string {
 	t.Helper()
 	var read []byte
 	for b := make([]byte, 1); !strings.HasSuffix(string(read), text); {
@@ -68,6 +78,7 @@ func readUntil(t *testing.T, r io.Reader, text string) {
 		}
 		read = append(read, b...)
 	}
+	return string(read)
 }
 
 func TestStreamOverHTTP11(t *testing.T) {
@@ -201,6 +212,9 @@ func TestMiddlewaresHeadersArrive(t *testing.T) {
 	st := srv.Stream(t)
 	check("stream", st.Response.Header)
 	checkStream(t, srv, st)
+	if head := rawHead(t, dialTCP(t, srv), "GET /events HTTP/1.1\r\nHost: a\r\n\r\n"); strings.Contains(head, "Content-Length") {
+		t.Errorf("got %q, want chunks and no length", head)
+	}
 	handshake := "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 	res, _ := rawStream(t, dialTCP(t, srv), handshake)

@@ -175,7 +175,7 @@ func TestWebSocketBehindMuxMiddlewareAndTLS(t *testing.T) {
 			return false
 		}
 		defer conn.Close()
-		f, err := ws.ReadFrame(conn)
+		f, err := wsReadFrame(conn)
 		return err == nil && strings.Contains(string(f.Payload), `"connected"`)
 	})
 	if !passed {

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"runtime"
@@ -98,6 +99,17 @@ func wsFrame(op ws.OpCode, final bool, payload string) []byte {
 	f := ws.NewFrame(op, final, []byte(payload))
 	f.Header.Masked = true
 	return ws.MustCompileFrame(f)
+}
+
+// wsReadFrame reads a frame of the server from a connection of the test's own.
+func wsReadFrame(r io.Reader) (ws.Frame, error) {
+	h, err := ws.ReadHeader(r)
+	if err != nil {
+		return ws.Frame{}, err
+	}
+	f := ws.Frame{Header: h, Payload: make([]byte, h.Length)}
+	_, err = io.ReadFull(r, f.Payload)
+	return f, err
 }
 
 // wsMetric reads one counter or gauge; labels are pairs of names and values.

@@ -46,7 +46,7 @@ func stressWebSockets(t *testing.T, seed uint64) {
 
 	var wg sync.WaitGroup
 	for _, c := range readers {
-		wg.Go(func() { wsReadFeed(t, c, messages) })
+		wg.Go(func() { wsReadFeedOf(t, c, messages) })
 	}
 	wg.Go(func() {
 		for i := range messages {
@@ -80,8 +80,8 @@ func stressWebSockets(t *testing.T, seed uint64) {
 	known.check(t, "watcher")
 }
 
-// wsReadFeed reads every message of the feed, in order.
-func wsReadFeed(t *testing.T, c *heraldtest.Client, messages int) {
+// wsReadFeedOf reads every message of a feed, in order.
+func wsReadFeedOf(t *testing.T, c *heraldtest.Client, messages int) {
 	for want := range messages {
 		m, err := c.TryNext()
 		if err != nil || string(m.Data) != fmt.Sprint(want) {

@@ -16,13 +16,17 @@ import (
 type Member struct {
 	// ID is 1 to 200 characters, none of them a control character.
 	ID string `json:"id"`
-	// Info is any JSON that the channel's other members may see; nil: nothing.
+	// Info is any JSON that the channel's other members may see, up to 8 KiB; nil: nothing.
 	Info json.RawMessage `json:"info,omitempty"`
 }
 
 // maxPersonID bounds the ids of users and of members, in characters; they travel with every
 // member_added. It is the length of a channel's name, so that most ids fit "private-user.{sub}".
 const maxPersonID = 200
+
+// maxMemberInfo bounds what a member says of itself, in bytes: it is kept while the member is there,
+// and everyone who joins is sent that of all.
+const maxMemberInfo = 8 << 10
 
 // parseMember reads {"id","info"?} from the text that was signed, or from what an authorizer
 // answered. Other fields are ignored.
@@ -59,8 +63,10 @@ func parseClientMember(data []byte) (Member, error) {
 	if len(fields) == 1 || len(fields) == 2 && m.Info != nil {
 		return m, nil
 	}
-	m.Info, err = objectWithout("id", fields)
-	return m, err
+	if m.Info, err = objectWithout("id", fields); err != nil {
+		return Member{}, err
+	}
+	return m.checked()
 }
 
 // objectWithout builds the object of all fields but one, compact and in their order.
@@ -98,6 +104,9 @@ func (m Member) checked() (Member, error) {
 	info, err := wire.Compact(m.Info)
 	if err != nil {
 		return Member{}, &Error{Code: CodeBadMember, Message: "a member's info is not JSON that Herald takes", Err: err}
+	}
+	if len(info) > maxMemberInfo {
+		return Member{}, refuse(CodeBadMember, "a member's info has %d bytes; at most %d are allowed", len(info), maxMemberInfo)
 	}
 	return Member{ID: m.ID, Info: bytes.Clone(info)}, nil
 }

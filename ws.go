@@ -60,7 +60,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // never more than there is
+	early, _ := rw.Peek(rw.Reader.Buffered()) // never more than there is
 	s.attachWebSocket(conn, bytes.Clone(early), newConnection{
 		session:  session{ip: a.clientIP(r), id: newSocketID(), user: user},
 		tokenErr: tokenErr,

@@ -3,6 +3,7 @@ package heraldtest_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log"
 	"slices"
 	"testing"
@@ -19,6 +20,7 @@ type exampleT struct {
 
 func (t *exampleT) Helper()                           {}
 func (t *exampleT) Context() context.Context          { return context.Background() }
+func (t *exampleT) Output() io.Writer                 { return io.Discard }
 func (t *exampleT) Cleanup(f func())                  { t.cleanups = append(t.cleanups, f) }
 func (t *exampleT) Errorf(format string, args ...any) { log.Printf(format, args...) }
 func (t *exampleT) Fatalf(format string, args ...any) { log.Fatalf(format, args...) }

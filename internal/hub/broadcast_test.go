@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"math/rand/v2"
 	"sync"
 	"testing"
 
@@ -63,13 +63,54 @@ func TestBatch(t *testing.T) {
 	r.broadcast(message("b", "b2"), message("a", "a3"))
 	resume()
 	one.want("a1", "a2", "a3")
-	perChannel := map[byte][]string{}
-	for range 5 {
-		m := both.next()
-		perChannel[m[0]] = append(perChannel[m[0]], m)
+	both.want("a1", "b1", "a2", "b2", "a3")
+}
+
+// TestOneOrderOverAllChannels holds every connection against the order of the posts, while they
+// subscribe and unsubscribe and events come in between.
+func TestOneOrderOverAllChannels(t *testing.T) {
+	r := newRig(t, 1)
+	channels := []string{"a", "b", "c", "d"}
+	clients := make([]*client, 6)
+	want := make([][]string, len(clients))
+	for i := range clients {
+		clients[i] = r.join(fmt.Sprint("client ", i))
+		clients[i].listen("", "*")
 	}
-	if !slices.Equal(perChannel['a'], []string{"a1", "a2", "a3"}) || !slices.Equal(perChannel['b'], []string{"b1", "b2"}) {
-		t.Errorf("got %q, want each channel's messages in their order", perChannel)
+	random := rand.New(rand.NewPCG(1, 2))
+	subscribed := make([]map[string]bool, len(clients))
+	resume := r.pause()
+	for n := range 2000 {
+		i, channel := random.IntN(len(clients)), channels[random.IntN(len(channels))]
+		switch random.IntN(8) {
+		case 0:
+			clients[i].post(func(sub *hub.Subscriber) { sub.Subscribe(channel) })
+			if subscribed[i] == nil {
+				subscribed[i] = map[string]bool{}
+			}
+			subscribed[i][channel] = true
+		case 1:
+			clients[i].post(func(sub *hub.Subscriber) { sub.Unsubscribe(channel) })
+			delete(subscribed[i], channel)
+		case 2:
+			text := fmt.Sprint("event ", n)
+			r.publish(text, "said")
+			for i := range clients {
+				want[i] = append(want[i], text)
+			}
+		default:
+			text := fmt.Sprint(channel, n)
+			r.hub.Announce(message(channel, text)) // whoever is counted by then
+			for i := range clients {
+				if subscribed[i][channel] {
+					want[i] = append(want[i], text)
+				}
+			}
+		}
+	}
+	resume()
+	for i, c := range clients {
+		c.wantAll(want[i]...)
 	}
 }
 

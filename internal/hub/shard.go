@@ -29,11 +29,15 @@ func newShard(h *Hub, l *socket.Loop) *shard {
 	}
 }
 
-// broadcast leaves a message for Flush.
+// broadcast leaves a message for Flush. A connection gets the messages of all its channels in the
+// order of their posts; so a topic that would overtake another on some connection has all flushed first.
 func (s *shard) broadcast(m Message) {
 	t := s.topics[m.Channel]
 	if t == nil {
 		return
+	}
+	if len(t.waiting) > 0 && t.shared > 0 && s.dirty[len(s.dirty)-1] != t {
+		s.Flush()
 	}
 	if len(t.waiting) == 0 {
 		s.dirty = append(s.dirty, t)
@@ -50,11 +54,15 @@ func (s *shard) Flush() {
 	s.dirty = s.dirty[:0]
 }
 
+// settle flushes before something changes for a topic's subscribers.
+func (s *shard) settle(t *topic) {
+	if len(t.waiting) > 0 {
+		s.Flush()
+	}
+}
+
 // deliver writes a topic's waiting messages to its subscribers.
 func (s *shard) deliver(t *topic) {
-	if len(t.waiting) == 0 {
-		return
-	}
 	batch := batch{messages: t.waiting}
 	var reached [2]uint64
 	for _, m := range t.members {
@@ -80,6 +88,7 @@ func kind(d socket.Dialect) int { return min(int(d), 1) }
 
 // publish hands an event to everyone who listens, once.
 func (s *shard) publish(e Event) {
+	s.Flush()
 	s.lastEvent = e.ID
 	s.listeners.turn++
 	var reached [2]uint64
@@ -131,6 +140,7 @@ func (s *shard) closeUser(user string, why socket.Reason) []string {
 type topic struct {
 	name    string
 	members []*membership
+	shared  int // how many of the members are in other topics too
 	waiting []Message
 }
 

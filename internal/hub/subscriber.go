@@ -63,7 +63,7 @@ func (sub *Subscriber) SetUser(user string, seesIdentity bool) {
 // it where it is in the channel already.
 func (sub *Subscriber) Subscribe(channel string) {
 	if m := sub.channels[channel]; m != nil {
-		sub.shard.deliver(m.topic)
+		sub.shard.settle(m.topic)
 		return
 	}
 	s := sub.shard
@@ -72,11 +72,12 @@ func (sub *Subscriber) Subscribe(channel string) {
 		t = &topic{name: channel}
 		s.topics[channel] = t
 	}
-	s.deliver(t)
+	s.settle(t)
 	if sub.channels == nil {
 		sub.channels = map[string]*membership{}
 	}
 	sub.channels[channel] = t.add(sub)
+	sub.share(t, 1)
 	s.hub.counts.add(channel, 1)
 }
 
@@ -87,7 +88,8 @@ func (sub *Subscriber) Unsubscribe(channel string) {
 		return
 	}
 	s := sub.shard
-	s.deliver(m.topic)
+	s.settle(m.topic)
+	sub.share(m.topic, -1)
 	m.topic.remove(m)
 	if len(m.topic.members) == 0 {
 		delete(s.topics, channel)
@@ -96,11 +98,28 @@ func (sub *Subscriber) Unsubscribe(channel string) {
 	s.hub.counts.add(channel, -1)
 }
 
+// share counts the connection in, or out of, those that its topics share. It is called while the
+// connection is in t.
+func (sub *Subscriber) share(t *topic, change int) {
+	if len(sub.channels) < 2 {
+		return
+	}
+	t.shared += change
+	if len(sub.channels) > 2 {
+		return
+	}
+	for _, m := range sub.channels { // with t it has two topics, and without it one that is not shared
+		if m.topic != t {
+			m.topic.shared += change
+		}
+	}
+}
+
 // CatchUp writes what was said on the connection's channels and still waits for the end of the turn,
 // so that an answer does not overtake what came before its question.
 func (sub *Subscriber) CatchUp() {
 	for _, m := range sub.channels {
-		sub.shard.deliver(m.topic)
+		sub.shard.settle(m.topic)
 	}
 }
 

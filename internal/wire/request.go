@@ -89,6 +89,10 @@ func bad(format string, args ...any) *BadMessage {
 // its connection's loop 50 ms and 40 MB; other mebibytes cost 2 ms.
 const maxMembers = 64
 
+// maxPatterns is how many patterns a connection may have. Decode keeps one more, for the door to see
+// that there are too many; the rest is read and thrown away.
+const maxPatterns = 100
+
 // Decode reads one client message. The error is a [*BadMessage]. Fields that
 // the kind of message does not have are ignored.
 func Decode(msg []byte) (Request, error) {
@@ -275,7 +279,9 @@ func (m members) patterns() ([]string, error) {
 		if err != nil {
 			return nil, bad(`"events": %v`, err)
 		}
-		patterns = append(patterns, unquote(quoted))
+		if len(patterns) <= maxPatterns {
+			patterns = append(patterns, unquote(quoted))
+		}
 		s.space()
 		if s.peek() == ',' {
 			s.pos++
