@@ -15,8 +15,8 @@ BENCH    ?= .
 LINT_VERSION := v2.15.0
 LINT = bin/golangci-lint-$(LINT_VERSION)-$(shell $(GO) env GOVERSION)/golangci-lint
 
-# Each file is linted on a system that builds it: linux has the event loops, darwin what stands in for
-# them, windows what is not unix. TestStyle finds a file that none of them builds.
+# Each file is linted on a system that builds it: windows has what is not unix. TestStyle finds a file
+# that none of them builds.
 LINT_SYSTEMS  := linux darwin windows
 CROSS_SYSTEMS := darwin windows
 

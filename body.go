@@ -9,6 +9,17 @@ import (
 // bodyTime is how long a request's body may take: a mebibyte over a slow phone's line.
 const bodyTime = 30 * time.Second
 
+// bounded gives a request's body that long whether anybody reads it or not: before an answer goes out,
+// net/http itself reads on in what the handler has left. Streams and WebSockets take the deadline off.
+func bounded(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // where there are any
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
 // readBody reads a request's whole body, bounded in bytes and, where the connection knows deadlines,
 // in time. A body that is too large gives an [http.MaxBytesError].
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {

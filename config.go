@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -65,7 +64,7 @@ type Config struct {
 
 // Users says whose JWTs make users.
 type Users struct {
-	// Secrets are keys for HS256, HS384 and HS512, comma-free; any of them verifies.
+	// Secrets are keys for HS256, HS384 and HS512, each of at least 16 characters; any of them verifies.
 	Secrets []string
 	// JWKSURL serves the public keys for RS, PS, ES and EdDSA signatures (RFC 7517).
 	JWKSURL string
@@ -269,13 +268,12 @@ func (v *validation) apiKeys(keys []APIKey) {
 }
 
 func (v *validation) origins(origins []string) {
-	for _, o := range origins {
-		if o == "*" || o == "null" {
-			continue
-		}
-		scheme, host, found := strings.Cut(o, "://")
-		if _, err := path.Match(host, ""); err != nil || !found || scheme == "" || host == "" || strings.ContainsAny(host, "/?#") {
-			v.add("AllowedOrigins", "%q is not an origin such as https://app.example.com", o)
+	for _, text := range origins {
+		o, err := parseOrigin(text)
+		if err != nil {
+			v.add("AllowedOrigins", "%v", err)
+		} else if _, err := path.Match(o.host, ""); err != nil {
+			v.add("AllowedOrigins", "%q has no glob that can match", text)
 		}
 	}
 }

@@ -36,5 +36,6 @@
 //
 // [Server.Run] owns every long goroutine but those of handlers: each asynchronous subscription of
 // [Server.Subscribe] has one, from then until it is unsubscribed or the server ends. Handlers of
-// different subscriptions run concurrently; the calls of one never do.
+// different subscriptions run concurrently; the calls of one never do, unless it is called
+// [Synchronously], by whoever publishes.
 package herald

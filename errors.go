@@ -10,7 +10,7 @@ import (
 type Code string
 
 // The codes of the server API and of the channel protocol. A code that both know has one name here
-// and is translated at the door by [Code.onWire].
+// and is translated at the door by the table onWire.
 const (
 	CodeBadRequest   Code = "BAD_REQUEST"
 	CodeUnauthorized Code = "UNAUTHORIZED"

@@ -168,16 +168,14 @@ func encodeData(data any, limit int) ([]byte, error) {
 
 // owners are the users to whom the event belongs: its own, and the one that its payload names.
 func (e Event) owners() []string {
-	var named struct {
-		UserID any `json:"userId"`
-	}
-	raw, _ := e.Payload.(json.RawMessage)
-	_ = json.Unmarshal(raw, &named) // a payload that is no object names nobody
 	owners := []string{}
 	if e.UserID != "" {
 		owners = append(owners, e.UserID)
 	}
-	if id, ok := named.UserID.(string); ok && id != "" && !slices.Contains(owners, id) {
+	raw, _ := e.Payload.(json.RawMessage)
+	named := map[string]json.RawMessage{} // and no struct, which would take a name in any case
+	_ = json.Unmarshal(raw, &named)       // a payload that is no object names nobody
+	if id, err := readText(named["userId"]); err == nil && id != "" && !slices.Contains(owners, id) {
 		owners = append(owners, id)
 	}
 	return owners

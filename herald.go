@@ -98,7 +98,8 @@ var ErrRunTwice = errors.New("the server has been run before")
 
 // Run delivers until ctx ends or Close is called; then it drains: clients are told when to come back
 // and are closed over the drain time, new ones are turned away. Every long goroutine of the server
-// belongs to Run and has ended when it returns. Keep the HTTP server up until then.
+// belongs to Run and has ended when it returns, but for a handler that does not heed its context: that
+// is logged and left behind. Keep the HTTP server up until then.
 func (s *Server) Run(ctx context.Context) error {
 	if !s.state.CompareAndSwap(phaseNew, phaseRunning) {
 		return ErrRunTwice
@@ -114,8 +115,8 @@ func (s *Server) Run(ctx context.Context) error {
 	s.drain()
 	s.state.Store(phaseEnded)
 	stop()
+	s.retireAccess() // before the wait: a fetch of keys may be what something still waits for
 	wg.Wait()
-	s.retireAccess()
 	return nil
 }
 
@@ -126,6 +127,9 @@ func (s *Server) Close(ctx context.Context) error {
 	if s.state.CompareAndSwap(phaseNew, phaseEnded) {
 		defer close(s.ended)
 		s.retireAccess()
+		over, cancel := context.WithCancel(ctx)
+		cancel()
+		s.loops.Run(over) // ends them, so that nobody waits for what they will never do
 		return s.bus.Close(ctx)
 	}
 	select {

@@ -16,21 +16,21 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	s.clientRoutes(mux)
 	s.adminRoutes(mux)
-	return mux
+	return bounded(mux)
 }
 
 // ClientHandler serves what browsers and other clients connect to, and nothing that needs an API key.
 func (s *Server) ClientHandler() http.Handler {
 	mux := http.NewServeMux()
 	s.clientRoutes(mux)
-	return mux
+	return bounded(mux)
 }
 
 // AdminHandler serves the server API, the metrics and the health checks.
 func (s *Server) AdminHandler() http.Handler {
 	mux := http.NewServeMux()
 	s.adminRoutes(mux)
-	return mux
+	return bounded(mux)
 }
 
 func (s *Server) clientRoutes(mux *http.ServeMux) {

@@ -45,7 +45,7 @@ const (
 // Subscribe calls handler for every event of a type, such as "user.registered", or of a pattern:
 // "login.*" is every type of two segments that begins so, "**" and "*" are all. Each handler sees
 // events in order, one at a time; an error or a panic of one is logged and counted and touches no
-// other.
+// other. One that is called [Synchronously] is called by several publishers at once.
 func (s *Server) Subscribe(typeOrPattern string, handler Handler, opts ...SubscribeOption) (*Subscription, error) {
 	filter := bus.Exact(typeOrPattern)
 	if strings.Contains(typeOrPattern, "*") {

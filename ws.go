@@ -292,7 +292,6 @@ func claimedMember(req wire.Request) (*Member, error) {
 		m, err = parseMember([]byte(req.ChannelData))
 	case req.Data != nil:
 		m, err = parseClientMember(req.Data)
-		m.Info = bytes.Clone(m.Info) // the message's buffer is read into again
 	default:
 		err = refuse(CodeBadMember, "a presence channel needs a member: channel_data, or data with an id")
 	}

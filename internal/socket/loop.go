@@ -120,15 +120,6 @@ func (l *Loop) turn() {
 	}
 	l.flush()
 	l.giveBack(tasks)
-	l.mu.Lock()
-	more := len(l.inbox) > 0
-	l.mu.Unlock()
-	if more {
-		select {
-		case l.wake <- struct{}{}:
-		default:
-		}
-	}
 }
 
 // flush writes, then tells the owners of what was closed meanwhile: an owner changes the index,

@@ -136,5 +136,5 @@ func (ls *Loops) count(change int) {
 }
 
 func (ls *Loops) pick() *Loop {
-	return ls.loops[int(ls.next.Add(1))%len(ls.loops)]
+	return ls.loops[ls.next.Add(1)%uint32(len(ls.loops))]
 }
