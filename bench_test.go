@@ -26,9 +26,10 @@ import (
 )
 
 const (
-	benchChannel = "prices"
-	benchEvent   = "tick"
-	payloadSize  = 128
+	benchChannel      = "prices"
+	otherBenchChannel = "trades" // as long as the first, for the frames to have one size
+	benchEvent        = "tick"
+	payloadSize       = 128
 )
 
 // Bounds on what was published and not yet read, so that the benchmarks measure delivery and not
@@ -43,13 +44,19 @@ const (
 // of the server with the publisher in it, and without the subscribers.
 func BenchmarkFanout(b *testing.B) {
 	for _, subscribers := range []int{1, 10, 100, 1_000, 5_000, 10_000} {
-		b.Run(strconv.Itoa(subscribers), func(b *testing.B) { benchmarkFanout(b, subscribers) })
+		b.Run(strconv.Itoa(subscribers), func(b *testing.B) { benchmarkFanout(b, subscribers, benchChannel) })
 	}
 }
 
-func benchmarkFanout(b *testing.B, subscribers int) {
+// BenchmarkFanoutTwoChannels has 1,000 subscribers of two channels, on which it broadcasts in turn:
+// a connection gets the messages of both in the order of the broadcasts.
+func BenchmarkFanoutTwoChannels(b *testing.B) {
+	benchmarkFanout(b, 1_000, benchChannel, otherBenchChannel)
+}
+
+func benchmarkFanout(b *testing.B, subscribers int, channels ...string) {
 	srv := startBenchServer(b)
-	what := webSocketReading(b, srv)
+	what := webSocketReading(b, srv, channels...)
 	what.Connections = subscribers
 	readers := startBenchReaders(b, what)
 	data := benchPayload(0)
@@ -62,7 +69,7 @@ func benchmarkFanout(b *testing.B, subscribers int) {
 			p := readers.wait(func(p benchProgress) bool { return published-p.Least < window })
 			least = p.Least
 		}
-		if err := srv.Broadcast(b.Context(), benchChannel, benchEvent, data); err != nil {
+		if err := srv.Broadcast(b.Context(), channels[int(published)%len(channels)], benchEvent, data); err != nil {
 			b.Fatal(err)
 		}
 		published++
@@ -116,7 +123,7 @@ func BenchmarkIdleConnection(b *testing.B) {
 		name    string
 		reading func(testing.TB, *heraldtest.Server) benchReading
 	}{
-		{"WebSocket", webSocketReading},
+		{"WebSocket", func(b testing.TB, srv *heraldtest.Server) benchReading { return webSocketReading(b, srv) }},
 		{"SSE", streamReading},
 	} {
 		b.Run(kind.name, func(b *testing.B) {
@@ -165,20 +172,27 @@ func benchPayload(stamp int64) json.RawMessage {
 }
 
 // webSocketReading is a WebSocket that subscribes in one breath with its handshake.
-func webSocketReading(b testing.TB, srv *heraldtest.Server) benchReading {
+func webSocketReading(b testing.TB, srv *heraldtest.Server, channels ...string) benchReading {
 	b.Helper()
-	subscribe := ws.NewTextFrame([]byte(`{"type":"subscribe","channel":"` + benchChannel + `"}`))
-	frame, err := ws.CompileFrame(ws.MaskFrame(subscribe))
-	if err != nil {
-		b.Fatal(err)
+	if len(channels) == 0 {
+		channels = []string{benchChannel}
+	}
+	var frames []byte
+	for _, channel := range channels {
+		subscribe := ws.NewTextFrame([]byte(`{"type":"subscribe","channel":"` + channel + `"}`))
+		frame, err := ws.CompileFrame(ws.MaskFrame(subscribe))
+		if err != nil {
+			b.Fatal(err)
+		}
+		frames = append(frames, frame...)
 	}
 	request := "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 	message := socket.TextFrame(wire.ChannelEvent(benchChannel, benchEvent, benchPayload(0)))
 	return benchReading{
 		Port:      benchPort(b, srv),
-		Request:   append([]byte(request), frame...),
-		Welcome:   wire.SubscriptionSucceeded(benchChannel),
+		Request:   append([]byte(request), frames...),
+		Welcome:   wire.SubscriptionSucceeded(channels[len(channels)-1]),
 		FrameSize: len(message),
 		StampAt:   bytes.Index(message, benchPayload(0)) + 1,
 	}

@@ -7,7 +7,6 @@ import "github.com/herald-events/herald/internal/pattern"
 type listeners struct {
 	everybody groups
 	own       map[string]groups // by the user whose events alone are wanted
-	turn      uint64            // counts the events, so that each connection gets one once
 }
 
 // groups are the subscribers of each pattern, by its text.
@@ -59,22 +58,22 @@ func (ls *listeners) remove(l Listening, sub *Subscriber) {
 	}
 }
 
-// each calls f once for everyone who wants the event.
-func (ls *listeners) each(e Event, f func(*Subscriber)) {
-	ls.everybody.each(e.Type, ls.turn, f)
+// each calls f once for everyone who wants the event, which has that number among the loop's posts.
+func (ls *listeners) each(e Event, post uint64, f func(*Subscriber)) {
+	ls.everybody.each(e.Type, post, f)
 	for _, owner := range e.Owners {
-		ls.own[owner].each(e.Type, ls.turn, f)
+		ls.own[owner].each(e.Type, post, f)
 	}
 }
 
-func (gs groups) each(eventType string, turn uint64, f func(*Subscriber)) {
+func (gs groups) each(eventType string, post uint64, f func(*Subscriber)) {
 	for _, g := range gs {
 		if !g.pattern.Match(eventType) {
 			continue
 		}
 		for sub := range g.subscribers {
-			if sub.lastEvent != turn {
-				sub.lastEvent = turn
+			if sub.lastEvent != post {
+				sub.lastEvent = post
 				f(sub)
 			}
 		}

@@ -18,7 +18,9 @@ type Subscriber struct {
 	seesIdentity bool
 	channels     map[string]*membership
 	listening    []Listening
-	lastEvent    uint64 // the listeners' turn in which it got its last event
+	lastEvent    uint64 // the post of its last event, which it gets once
+	events       []line // that wait for the queue's flush
+	flush        uint64 // the queue's flush in which it had a merged batch
 }
 
 // Join adds a connection to the index, on its loop.
@@ -115,9 +117,12 @@ func (sub *Subscriber) share(t *topic, change int) {
 	}
 }
 
-// CatchUp writes what was said on the connection's channels and still waits for the end of the turn,
-// so that an answer does not overtake what came before its question.
+// CatchUp writes what was said to the connection and still waits for the end of the turn, so that an
+// answer does not overtake what came before its question.
 func (sub *Subscriber) CatchUp() {
+	if len(sub.events) > 0 {
+		sub.shard.Flush()
+	}
 	for _, m := range sub.channels {
 		sub.shard.settle(m.topic)
 	}

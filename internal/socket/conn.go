@@ -119,10 +119,8 @@ func (c *Conn) enqueue(frames []byte) sendResult {
 		c.partial = n > 0
 		frames = frames[n:]
 	}
-	if c.queued+len(frames)+queueEntry > c.loop.set.config.MaxQueue {
-		if c.partial && len(c.queue) == 0 { // its end must come before the close frame
-			c.pushLocked(frames)
-		}
+	// Into an empty queue goes whatever comes: a peer that has read everything is not slow.
+	if c.queued > 0 && c.queued+len(frames)+queueEntry > c.loop.set.config.MaxQueue {
 		return sendFull
 	}
 	c.pushLocked(frames)

@@ -15,7 +15,8 @@ const (
 	WebSocket     Dialect = iota // RFC 6455 text frames
 	Stream                       // Server-Sent Events, framed by net/http
 	ChunkedStream                // Server-Sent Events in HTTP/1.1 chunks (RFC 9112 section 7.1) of our own
-	dialects      = iota
+
+	Dialects = iota // how many there are
 )
 
 // Message is what a [Frame] encodes: the JSON text for a WebSocket, and a block of an event stream.
@@ -28,8 +29,8 @@ type Message interface {
 // connection first needs it, and its bytes are shared; it is safe for concurrent use.
 type Frame struct {
 	message Message
-	once    [dialects]sync.Once
-	bytes   [dialects][]byte
+	once    [Dialects]sync.Once
+	bytes   [Dialects][]byte
 }
 
 // NewFrame returns the frame of a message.

@@ -44,6 +44,9 @@ type task struct {
 // among a thousand small messages, little enough that a reader with ordinary socket buffers keeps up.
 const turnBytes = 128 << 10
 
+// taskBytes is what a task counts at least, so that many small ones end a batch too.
+const taskBytes = 64
+
 // Post runs a task on the loop, after those posted before it. It never waits; it reports whether
 // the loop still takes tasks.
 func (l *Loop) Post(run func()) bool { return l.PostSized(run, 0) }
@@ -112,8 +115,9 @@ func (l *Loop) turn() {
 	tasks := l.take()
 	bytes := 0
 	for _, t := range tasks {
-		if bytes += t.bytes; bytes > turnBytes {
+		if bytes += max(t.bytes, taskBytes); bytes > turnBytes {
 			l.flush()
+			l.fireTimers() // a full inbox must not hold up what is due
 			bytes = t.bytes
 		}
 		t.run()
