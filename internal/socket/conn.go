@@ -1,7 +1,6 @@
 package socket
 
 import (
-	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -41,7 +40,7 @@ type Conn struct {
 	waiting bool // the reader waits for its credit
 	closed  bool
 	reason  Reason
-	beatAt  int64 // Unix nanoseconds, as the next two; 0: never
+	beatAt  int64 // nanoseconds of the loop's life, as the next two; 0: never
 	alarmAt int64
 	wakeAt  int64 // the earliest of all, and the order in the loop's heap
 	timer   int   // the index in the loop's heap; -1: none
@@ -211,18 +210,19 @@ func (c *Conn) giveCredit() {
 	}
 }
 
-// lastTime is the last one that nanoseconds since 1970 can tell, in the year 2262.
-var lastTime = time.Unix(0, math.MaxInt64)
+// farAway is later than any server lives, and early enough to reckon with.
+const farAway = 100 * 365 * 24 * time.Hour
 
 // SetAlarm has the owner's Alarm called at that time; the zero time takes it back, and so does one
-// after the year 2262.
+// that is centuries away.
 func (c *Conn) SetAlarm(at time.Time) {
 	if c.closed {
 		return
 	}
 	c.alarmAt = 0
-	if !at.IsZero() && at.Before(lastTime) {
-		c.alarmAt = at.UnixNano()
+	now := c.loop.Now()
+	if wait := at.Sub(now); !at.IsZero() && wait < farAway {
+		c.alarmAt = max(c.loop.life(now.Add(wait)), 1)
 	}
 	c.reschedule()
 }

@@ -8,9 +8,9 @@ import (
 // startTimers plans the first beat: somewhere in the second half of an interval, so that clients
 // which came back together do not beat together.
 func (c *Conn) startTimers(now time.Time) {
-	c.seen.Store(now.UnixNano())
+	c.seen.Store(c.loop.life(now))
 	if c.keep.Interval > 0 {
-		c.beatAt = now.Add(c.keep.Interval/2 + rand.N(c.keep.Interval/2+1)).UnixNano()
+		c.beatAt = c.loop.life(now.Add(c.keep.Interval/2 + rand.N(c.keep.Interval/2+1)))
 	}
 	c.reschedule()
 }
@@ -36,14 +36,14 @@ func (c *Conn) deadline() int64 {
 
 // wakeUp does what is due.
 func (c *Conn) wakeUp(now time.Time) {
-	at := now.UnixNano()
+	at := c.loop.life(now)
 	if deadline := c.deadline(); deadline != 0 && deadline <= at {
 		c.Close(NoSignOfLife)
 		return
 	}
 	if c.beatAt != 0 && c.beatAt <= at {
 		tenth := c.keep.Interval / 10
-		c.beatAt = now.Add(c.keep.Interval - tenth + rand.N(2*tenth+1)).UnixNano()
+		c.beatAt = at + int64(c.keep.Interval-tenth+rand.N(2*tenth+1))
 		c.Send(c.keep.Beat)
 	}
 	if c.alarmAt != 0 && c.alarmAt <= at {

@@ -21,6 +21,7 @@ type Loop struct {
 	set   *Loops
 	shard Shard
 	clock clock.Clock
+	born  time.Time     // a moment before New
 	wake  chan struct{} // holds one token while the inbox may have something
 
 	// Owned by run.
@@ -70,6 +71,10 @@ func (l *Loop) PostSized(run func(), bytes int) bool {
 // Now is the time on the loop's clock.
 func (l *Loop) Now() time.Time { return l.clock.Now() }
 
+// life is a time of the loop's clock as nanoseconds of the loop's life, at least 1: keep-alive must
+// not notice that somebody sets the machine's clock.
+func (l *Loop) life(at time.Time) int64 { return int64(at.Sub(l.born)) }
+
 // run is the loop. When ctx ends it cuts what is still connected.
 func (l *Loop) run(ctx context.Context) {
 	timer := l.clock.NewTimer()
@@ -85,7 +90,7 @@ func (l *Loop) run(ctx context.Context) {
 		l.turn()
 		l.fireTimers()
 		if next := l.timers.next(); next != 0 {
-			timer.Set(time.Unix(0, next))
+			timer.Set(l.born.Add(time.Duration(next)))
 		} else {
 			timer.Stop()
 		}
@@ -142,7 +147,8 @@ func (l *Loop) flush() {
 
 func (l *Loop) fireTimers() {
 	now := l.clock.Now()
-	for len(l.timers) > 0 && l.timers[0].wakeAt <= now.UnixNano() {
+	at := l.life(now)
+	for n := len(l.timers); n > 0 && len(l.timers) > 0 && l.timers[0].wakeAt <= at; n-- {
 		l.timers[0].wakeUp(now)
 	}
 	l.flush()

@@ -50,6 +50,7 @@ func New(config Config) *Loops {
 		l := &Loop{
 			set:   set,
 			clock: config.Clock,
+			born:  config.Clock.Now().Add(-time.Second),
 			wake:  make(chan struct{}, 1),
 			conns: map[*Conn]struct{}{},
 		}

@@ -115,7 +115,7 @@ func (r *reader) header() (ws.Header, error) {
 		}
 		return h, err
 	}
-	r.conn.seen.Store(r.conn.loop.Now().UnixNano())
+	r.conn.seen.Store(r.conn.loop.life(r.conn.loop.Now()))
 	state := ws.StateServerSide
 	if r.fragmented {
 		state |= ws.StateFragmented
@@ -215,7 +215,7 @@ func (r *reader) payload(h ws.Header) error {
 		if _, err := io.ReadFull(r.br, buf[old:]); err != nil {
 			return err
 		}
-		r.conn.seen.Store(r.conn.loop.Now().UnixNano()) // a large frame on a slow line takes its time
+		r.conn.seen.Store(r.conn.loop.life(r.conn.loop.Now())) // a large frame on a slow line takes its time
 	}
 	ws.Cipher(buf[start:], h.Mask, 0)
 	*r.message = buf
