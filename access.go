@@ -14,6 +14,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/herald-events/herald/internal/pattern"
 )
@@ -264,6 +265,43 @@ func (a *access) originAllowed(r *http.Request) bool {
 		return page.isHostOf(r)
 	}
 	return slices.ContainsFunc(a.origins, func(o origin) bool { return o.matches(page) })
+}
+
+// checkOrigin refuses pages of other origins, and tells the operator of each once: that a page of his
+// own is missing in the setting is what goes wrong here.
+func (s *Server) checkOrigin(a *access, r *http.Request) error {
+	if a.originAllowed(r) {
+		return nil
+	}
+	if page := r.Header.Get("Origin"); s.strangers.isNew(page) {
+		s.log.Warn("an origin was refused", "origin", page, "host", r.Host, "setting", "AllowedOrigins")
+	}
+	return refuse(CodeForbidden, "this origin is not allowed")
+}
+
+// strangers are the origins that were refused and logged. Anybody can send any, so it bounds them:
+// what comes when it is full is not logged.
+type strangers struct {
+	mu   sync.Mutex // guards seen
+	seen map[string]bool
+}
+
+const (
+	maxStrangers      = 100
+	maxStrangerLength = 300 // bytes; a host name has 253 at most
+)
+
+func (s *strangers) isNew(origin string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen[origin] || len(s.seen) >= maxStrangers || len(origin) > maxStrangerLength {
+		return false
+	}
+	if s.seen == nil {
+		s.seen = map[string]bool{}
+	}
+	s.seen[origin] = true
+	return true
 }
 
 // cors lets pages of allowed origins read the answer, with credentials, and answers the preflight

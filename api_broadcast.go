@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"regexp"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -111,7 +110,7 @@ func batchShape(messages *[]message, maxData int) shape {
 	return shape{
 		required: []string{"messages"},
 		fields: map[string]field{
-			"messages": listField(maxChannels, func(rd *reading, path string, value json.RawMessage) {
+			"messages": listField(maxTargets, func(rd *reading, path string, value json.RawMessage) {
 				var one said
 				if present := rd.object(path, value, one.shape(maxData)); present != nil {
 					rd.fail(fieldPath(path, "channel"), one.checkTarget(present))
@@ -139,7 +138,7 @@ func (m *said) shape(maxData int) shape {
 		required: []string{"event"},
 		fields: map[string]field{
 			"channel":  channel,
-			"channels": listField(maxChannels, channel),
+			"channels": listField(maxTargets, channel),
 			"event": textField(func(name string) error {
 				m.message.event = name
 				return checkEventName(name)
@@ -173,15 +172,4 @@ func (m *said) messages() []message {
 		messages[i].channel = ch
 	}
 	return messages
-}
-
-// streamIDForm is what newConnectionID makes.
-var streamIDForm = regexp.MustCompile(`^sse-[A-Z2-7]{26}$`)
-
-// checkConnectionID checks the id of a WebSocket or of a channel stream.
-func checkConnectionID(id string) error {
-	if validSocketID(id) || streamIDForm.MatchString(id) {
-		return nil
-	}
-	return refuse(CodeBadRequest, "is no socket id such as 137204873.482911, and no connection id")
 }

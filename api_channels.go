@@ -125,8 +125,3 @@ func pathChannel(r *http.Request) (Channel, error) {
 	rd.fail("name", err)
 	return ch, rd.err()
 }
-
-// sortChannels puts channels in the order of pages.
-func sortChannels(infos []ChannelInfo) {
-	slices.SortFunc(infos, func(a, b ChannelInfo) int { return strings.Compare(a.Name, b.Name) })
-}

@@ -29,7 +29,7 @@ func checkFuzzRefusal(t *testing.T, err error) {
 // checkFuzzJSON wants data as it may be sent on.
 func checkFuzzJSON(t *testing.T, data []byte) {
 	t.Helper()
-	if err := wire.Check(data); err != nil || len(data) > fuzzMaxData {
+	if _, err := wire.Compact(data); err != nil || len(data) > fuzzMaxData {
 		t.Errorf("accepted %q: %v", data, err)
 	}
 }
@@ -64,7 +64,7 @@ func FuzzReadBroadcast(f *testing.F) {
 			checkFuzzRefusal(t, err)
 			return
 		}
-		checkFuzzMessages(t, messages, maxChannels)
+		checkFuzzMessages(t, messages, maxTargets)
 	})
 }
 
@@ -79,7 +79,7 @@ func FuzzReadBatch(f *testing.F) {
 			checkFuzzRefusal(t, err)
 			return
 		}
-		checkFuzzMessages(t, messages, maxChannels*maxChannels)
+		checkFuzzMessages(t, messages, maxTargets*maxTargets)
 	})
 }
 

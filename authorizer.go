@@ -56,7 +56,8 @@ type Access struct {
 	Authorized bool
 	// Reason is told to who was refused; empty: "Unauthorized".
 	Reason string
-	// Member is who joins a presence channel; nil: who the request says, else the user.
+	// Member is who joins a presence channel; nil: who the request says, else the user. Where there is
+	// neither, nobody can join: the yes is then a refusal, and is logged.
 	Member *Member
 }
 
@@ -162,10 +163,7 @@ func (c *callback) Authorize(ctx context.Context, r AccessRequest) (Access, erro
 	defer cancel()
 	answer, err := c.ask(ctx, r)
 	if err != nil {
-		if ue, ok := errors.AsType[*url.Error](err); ok {
-			err = ue.Err // without the address, whose query may hold a secret
-		}
-		return Access{}, fmt.Errorf("ask the application: %w", err)
+		return Access{}, fmt.Errorf("ask the application: %w", withoutAddress(err))
 	}
 	access, err := parseAccess(answer)
 	if err != nil {
@@ -271,12 +269,20 @@ func readMember(raw json.RawMessage) (*Member, error) {
 	return &m, err
 }
 
+// authorizerPanic is a panic of an authorizer, kept for the log.
+type authorizerPanic struct {
+	value any
+	stack []byte
+}
+
+func (p *authorizerPanic) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+
 // authorize asks an authorizer that may be the application's own code, whose panic is no reason for
 // the server to die.
 func authorize(ctx context.Context, a Authorizer, r AccessRequest) (access Access, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			access, err = Access{}, fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			access, err = Access{}, &authorizerPanic{p, debug.Stack()}
 		}
 	}()
 	access, err = a.Authorize(ctx, r)

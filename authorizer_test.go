@@ -279,7 +279,8 @@ func TestAnAuthorizersPanicRefuses(t *testing.T) {
 	got, err := authorize(t.Context(), AuthorizerFunc(func(context.Context, AccessRequest) (Access, error) {
 		panic("no such table")
 	}), AccessRequest{})
-	if err == nil || !strings.Contains(err.Error(), "no such table") || !strings.Contains(err.Error(), "authorizer_test.go") || got.Authorized {
+	p, ok := errors.AsType[*authorizerPanic](err)
+	if !ok || err.Error() != "panic: no such table" || !strings.Contains(string(p.stack), "authorizer_test.go") || got.Authorized {
 		t.Errorf("got %+v, %v, want a refusal that says what and where", got, err)
 	}
 }

@@ -192,7 +192,7 @@ func webSocketReading(b testing.TB, srv *heraldtest.Server, channels ...string) 
 	return benchReading{
 		Port:      benchPort(b, srv),
 		Request:   append([]byte(request), frames...),
-		Welcome:   wire.SubscriptionSucceeded(channels[len(channels)-1]),
+		Welcome:   wire.Subscribed{Channel: channels[len(channels)-1]}.Encode(),
 		FrameSize: len(message),
 		StampAt:   bytes.Index(message, benchPayload(0)) + 1,
 	}
@@ -202,7 +202,7 @@ func webSocketReading(b testing.TB, srv *heraldtest.Server, channels ...string) 
 func streamReading(b testing.TB, srv *heraldtest.Server) benchReading {
 	b.Helper()
 	request := "GET /events?channel=" + benchChannel + " HTTP/1.1\r\nHost: localhost\r\n\r\n"
-	welcome := append(wire.SubscriptionSucceeded(benchChannel), "\n\n\r\n"...)
+	welcome := append(wire.Subscribed{Channel: benchChannel}.Encode(), "\n\n\r\n"...)
 	return benchReading{Port: benchPort(b, srv), Request: []byte(request), Welcome: welcome, FrameSize: 1}
 }
 

@@ -34,9 +34,9 @@ func ParseChannel(name string) (Channel, error) {
 	if len(name) > maxChannelName {
 		return Channel{}, refuse(CodeBadChannel, "a channel's name is over %d characters", maxChannelName)
 	}
-	for i := range len(name) {
-		if !isChannelByte(name[i]) {
-			return Channel{}, refuse(CodeBadChannel, "a channel's name has %q; allowed are A-Z a-z 0-9 _ - = @ , . ;", name[i])
+	for _, r := range name {
+		if r >= utf8.RuneSelf || !isChannelByte(byte(r)) {
+			return Channel{}, refuse(CodeBadChannel, "a channel's name has %q; allowed are A-Z a-z 0-9 _ - = @ , . ;", r)
 		}
 	}
 	return Channel{name}, nil

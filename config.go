@@ -64,7 +64,7 @@ type Config struct {
 
 // Users says whose JWTs make users.
 type Users struct {
-	// Secrets are keys for HS256, HS384 and HS512, each of at least 16 characters; any of them verifies.
+	// Secrets are keys for HS256, HS384 and HS512, better of at least 16 characters; any of them verifies.
 	Secrets []string
 	// JWKSURL serves the public keys for RS, PS, ES and EdDSA signatures (RFC 7517).
 	JWKSURL string
@@ -80,7 +80,7 @@ type Users struct {
 type APIKey struct {
 	// Name is what logs call the key.
 	Name string
-	// Key is the secret itself, at least 16 characters.
+	// Key is the secret itself, better of at least 16 characters.
 	Key string
 	// Scopes are what it may do; [ScopeAll] is everything.
 	Scopes []Scope
@@ -139,7 +139,22 @@ type KeepAlive struct {
 	SSERetry               time.Duration // when an EventSource comes back, 3 s, jittered
 }
 
-const minSecret = 16 // characters: below that a secret can be guessed offline from one token
+// minSecret is the length in characters below which a secret can be guessed, offline from one token.
+const minSecret = 16
+
+// warnOfShort logs what is accepted and should be longer; secrets of channel tokens are refused.
+func (c Config) warnOfShort() {
+	for _, s := range c.Users.Secrets {
+		if len(s) < minSecret {
+			c.Logger.Warn("a JWT secret is short", "characters", len(s), "recommended", minSecret)
+		}
+	}
+	for _, k := range c.APIKeys {
+		if len(k.Key) < minSecret {
+			c.Logger.Warn("an API key is short", "key", k.Name, "characters", len(k.Key), "recommended", minSecret)
+		}
+	}
+}
 
 func (c Config) withDefaults() Config {
 	c.Authorizer = cmpAuthorizer(c.Authorizer)
@@ -181,8 +196,8 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.Message }
 // validate reports all that is wrong, as joined [FieldError] values.
 func (c Config) validate() error {
 	var v validation
-	v.secrets("Users.Secrets", c.Users.Secrets)
-	v.secrets("AuthSecrets", c.AuthSecrets)
+	v.secrets("Users.Secrets", c.Users.Secrets, 1)
+	v.secrets("AuthSecrets", c.AuthSecrets, minSecret)
 	v.httpURL("Users.JWKSURL", c.Users.JWKSURL)
 	v.apiKeys(c.APIKeys)
 	v.authorizer(c.Authorizer)
@@ -223,10 +238,10 @@ func (v *validation) atLeast(field string, n, least int64) {
 	}
 }
 
-func (v *validation) secrets(field string, secrets []string) {
+func (v *validation) secrets(field string, secrets []string, least int) {
 	for i, s := range secrets {
-		if len(s) < minSecret {
-			v.add(field, "secret %d has %d characters; at least %d are needed", i+1, len(s), minSecret)
+		if len(s) < least {
+			v.add(field, "secret %d has %d characters; at least %d are needed", i+1, len(s), least)
 		}
 	}
 }
@@ -237,7 +252,7 @@ func (v *validation) httpURL(field, raw string) {
 	}
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		v.add(field, "%q is not an http or https address", raw)
+		v.add(field, "is not an http or https address") // which is not shown: it may hold a password
 	}
 }
 
@@ -253,8 +268,8 @@ func (v *validation) authorizer(a Authorizer) {
 func (v *validation) apiKeys(keys []APIKey) {
 	for i, k := range keys {
 		name := cmp.Or(k.Name, fmt.Sprint(i+1))
-		if len(k.Key) < minSecret {
-			v.add("APIKeys", "key %s has %d characters; at least %d are needed", name, len(k.Key), minSecret)
+		if k.Key == "" {
+			v.add("APIKeys", "key %s is empty", name)
 		}
 		if len(k.Scopes) == 0 {
 			v.add("APIKeys", "key %s has no scope", name)

@@ -136,6 +136,11 @@ func TestCORSOnEveryNamedPath(t *testing.T) {
 				}
 			}
 			checkNoCORS(t, "preflight of another origin", preflight(bad))
+			if path == "/events" { // a cookie would join rooms for a page that cannot even read them
+				refused := httpCall(t, srv.HTTP(), method, srv.URL+path, "", "Origin: "+bad)
+				refused.check(t, 403, `{"error":"this origin is not allowed"}`)
+				checkNoCORS(t, "another origin", refused)
+			}
 			if path != "/events" {
 				checkCORS(t, httpCall(t, srv.HTTP(), method, srv.URL+path, "", "Origin: "+good), good)
 				checkNoCORS(t, "another origin", httpCall(t, srv.HTTP(), method, srv.URL+path, "", "Origin: "+bad))

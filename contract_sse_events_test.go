@@ -1,6 +1,8 @@
 package herald_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -281,5 +283,17 @@ func TestEventStreamPayloadsStayInTheirLine(t *testing.T) {
 		`data: {"id":"1","type":"a","timestamp":"2026-02-16T12:00:00.123Z","payload":"x\n\nevent: b\rid: 2\r\n\r\ndata: y\u2028"}`
 	if got := st.Next().Raw; got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+// An event is its user's, and that of whom its payload names as userId: no other name will do.
+func TestEventStreamTakesTheOwnersNameByTheLetter(t *testing.T) {
+	srv := startQuiet(t, herald.Config{})
+	st := eventStream(t, srv, "", srv.Token("bob"))
+	for i, payload := range []string{`{"USERID":"bob"}`, `{"userid":"bob","UserId":"bob"}`, `{"userId":"bob"}`} {
+		publish(t, srv, herald.Event{ID: fmt.Sprint("evt-", i), Type: "a", UserID: "alice", Payload: json.RawMessage(payload)})
+	}
+	if got := st.Next().ID; got != "evt-2" {
+		t.Errorf("bob got %s, want evt-2 alone", got)
 	}
 }

@@ -139,7 +139,7 @@ func TestWebSocketSubscriptionErrorSaysItTwice(t *testing.T) {
 	srv := heraldtest.Start(t, herald.Config{})
 	c := srv.Dial(t)
 	c.Send(`{"type":"subscribe","channel":"private-x"}`)
-	const text = "the channel token does not fit this connection and channel"
+	const text = "private-x needs a channel token: POST /ws/auth with this socket id"
 	c.Expect(fmt.Sprintf(`{"type":"subscription_error","channel":"private-x","error":%q,"message":%q,"code":"forbidden"}`, text, text))
 }
 
@@ -153,7 +153,9 @@ func TestWebSocketWithoutAuthSecret(t *testing.T) {
 		wsJoin("presence-x", c.SocketID+":", "channel_data", `{"id":"1"}`),
 	} {
 		c.Send(request)
-		c.ExpectCode("forbidden")
+		if got := c.ExpectCode("forbidden").Error; got != "private channels need an auth secret, and none is configured" {
+			t.Errorf("got %q, want to be told what is missing", got)
+		}
 	}
 	c.Subscribe("public")
 }

@@ -135,6 +135,11 @@ func TestWebSocketHandshakesThatAreNone(t *testing.T) {
 	if res := wsHandshake(t, srv, tests["old version"]); res.StatusCode != 426 || res.Header.Get("Sec-Websocket-Version") != "13" {
 		t.Errorf("got %s with %v, want 426 and the version 13 (RFC 6455 section 4.4)", res.Status, res.Header)
 	}
+	plain := httpCall(t, srv.HTTP(), http.MethodGet, srv.URL+"/ws", "")
+	plain.check(t, 426, `{"error":"this is a WebSocket endpoint: connect with ws:// or wss://"}`)
+	if got := plain.Header.Get("Upgrade"); got != "websocket" {
+		t.Errorf("Upgrade: got %q, want websocket (RFC 9110 section 15.5.22)", got)
+	}
 	newWSWitness(t, srv).isUndisturbed()
 }
 

@@ -109,14 +109,23 @@ func TestWebSocketFragmentsThatNeverEnd(t *testing.T) {
 		go wsWrite(c, flood)
 		c.ExpectClose(1009)
 	})
-	t.Run("empty", func(t *testing.T) { // they cost no more than pings do, and end when their sender likes
+	t.Run("empty", func(t *testing.T) { // of which a message may have some
+		c := srv.Dial(t)
+		message := wsFrame(ws.OpText, false, "")
+		for range 10_000 {
+			message = append(message, wsFrame(ws.OpContinuation, false, "")...)
+		}
+		wsWrite(c, append(message, wsFrame(ws.OpContinuation, true, `{"type":"ping"}`)...))
+		c.Expect(`{"type":"pong"}`)
+	})
+	t.Run("empty without end", func(t *testing.T) {
 		c := srv.Dial(t)
 		flood := wsFrame(ws.OpText, false, "")
 		for range 20_000 {
 			flood = append(flood, wsFrame(ws.OpContinuation, false, "")...)
 		}
-		wsWrite(c, append(flood, wsFrame(ws.OpContinuation, true, `{"type":"ping"}`)...))
-		c.Expect(`{"type":"pong"}`)
+		go wsWrite(c, flood)
+		c.ExpectClose(1009)
 	})
 	witness.isUndisturbed()
 	if grown := wsHeap() - before; grown > 16<<20 {

@@ -7,3 +7,6 @@ func WithClock(c Config, k clock.Clock) Config {
 	c.clock = k
 	return c
 }
+
+// HangWithJWKS has a server wait for its JWKS server for as long as that takes.
+func HangWithJWKS(s *Server) { s.access.Load().users.keys.client.Timeout = 0 }

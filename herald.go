@@ -36,6 +36,8 @@ type Server struct {
 	state  atomic.Int32           // a phase; it only grows
 
 	closeOnce func()
+	notRun    sync.Once // tells that Run was forgotten
+	strangers strangers // have been told of
 
 	mu     sync.Mutex         // guards retire
 	retire context.CancelFunc // ends what the access of now has running
@@ -159,6 +161,7 @@ func (s *Server) install(config Config) error {
 		cancel()
 		return err
 	}
+	config.warnOfShort()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.retire != nil {
@@ -180,3 +183,10 @@ func (s *Server) draining() bool { return s.state.Load() >= phaseDraining }
 
 // ready tells whether new connections are welcome: Run has begun, and its loops take them.
 func (s *Server) ready() bool { return s.state.Load() == phaseRunning && s.loops.Running() }
+
+// warnIfNotRun tells once why clients are turned away by a server that nobody runs.
+func (s *Server) warnIfNotRun() {
+	if s.state.Load() == phaseNew {
+		s.notRun.Do(func() { s.log.Warn("a client was turned away: Server.Run has not been called") })
+	}
+}

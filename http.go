@@ -16,21 +16,21 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	s.clientRoutes(mux)
 	s.adminRoutes(mux)
-	return bounded(mux)
+	return bounded(mux, bodyTime)
 }
 
 // ClientHandler serves what browsers and other clients connect to, and nothing that needs an API key.
 func (s *Server) ClientHandler() http.Handler {
 	mux := http.NewServeMux()
 	s.clientRoutes(mux)
-	return bounded(mux)
+	return bounded(mux, bodyTime)
 }
 
 // AdminHandler serves the server API, the metrics and the health checks.
 func (s *Server) AdminHandler() http.Handler {
 	mux := http.NewServeMux()
 	s.adminRoutes(mux)
-	return bounded(mux)
+	return bounded(mux, bodyTime)
 }
 
 func (s *Server) clientRoutes(mux *http.ServeMux) {

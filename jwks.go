@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -23,6 +24,8 @@ const (
 	keysFresh = 5 * time.Minute
 	// keysRetry is how often a token with an unknown key, which anybody can send, may cause a request.
 	keysRetry = 10 * time.Second
+	// keysAway is how soon a server that has never answered is asked again.
+	keysAway = time.Second
 	// keysTimeout bounds one request; a token that needs its answer waits for it.
 	keysTimeout = 5 * time.Second
 	// maxKeys bounds the answer in bytes: thousands of keys.
@@ -46,6 +49,7 @@ type keySet struct {
 	mu       sync.Mutex // guards the fields below
 	set      keyfunc.Keyfunc
 	asked    time.Time     // when the last fetch began
+	missed   time.Time     // when an unknown key last caused one
 	fetching chan struct{} // closed at the end of the fetch that is under way; nil: none is
 }
 
@@ -75,11 +79,7 @@ func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLa
 // key returns what may have signed the token, an error if that is nothing known.
 func (k *keySet) key(ctx context.Context, t *jwt.Token) (any, error) {
 	key, err := k.lookup(t)
-	maxAge := keysFresh
-	if err != nil {
-		maxAge = keysRetry
-	}
-	turn := k.turn(maxAge)
+	turn := k.turn(err == nil)
 	switch {
 	case turn.mine:
 		k.fetch(turn.done)
@@ -116,16 +116,31 @@ type fetchTurn struct {
 	done chan struct{}
 }
 
-// turn gives the fetch to the caller if none is under way and the last one began maxAge ago.
-func (k *keySet) turn(maxAge time.Duration) fetchTurn {
+// turn gives the fetch to the caller if one is due and none is under way. Known says that the caller
+// has his key and only asks whether it is still in force.
+func (k *keySet) turn(known bool) fetchTurn {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.clock.Now()
-	if k.fetching != nil || !k.asked.IsZero() && now.Sub(k.asked) < maxAge {
+	if k.fetching != nil || !k.dueLocked(now, known) {
 		return fetchTurn{done: k.fetching}
+	}
+	if k.set != nil && !known {
+		k.missed = now
 	}
 	k.asked, k.fetching = now, make(chan struct{})
 	return fetchTurn{mine: true, done: k.fetching}
+}
+
+// dueLocked tells whether to ask the server; k.mu must be held.
+func (k *keySet) dueLocked(now time.Time, known bool) bool {
+	switch {
+	case known:
+		return now.Sub(k.asked) >= keysFresh
+	case k.set == nil:
+		return now.Sub(k.asked) >= keysAway
+	}
+	return now.Sub(k.missed) >= keysRetry
 }
 
 // fetch takes the caller's turn.
@@ -149,25 +164,39 @@ func (k *keySet) fetch(done chan struct{}) {
 func (k *keySet) download() (keyfunc.Keyfunc, error) {
 	req, err := http.NewRequestWithContext(k.ctx, http.MethodGet, k.url, nil)
 	if err != nil {
-		return nil, err
+		return nil, withoutAddress(err)
 	}
+	at := plainAddress(req.URL)
 	resp, err := k.client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("get %s: %w", at, withoutAddress(err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("get %s: status %d", req.URL.Redacted(), resp.StatusCode)
+		return nil, fmt.Errorf("get %s: status %d", at, resp.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxKeys))
 	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", req.URL.Redacted(), err)
+		return nil, fmt.Errorf("get %s: %w", at, err)
 	}
 	set, err := parseKeys(k.ctx, body)
 	if err != nil {
-		return nil, fmt.Errorf("read the keys of %s: %w", req.URL.Redacted(), err)
+		return nil, fmt.Errorf("read the keys of %s: %w", at, err)
 	}
 	return set, nil
+}
+
+// plainAddress is an address as errors may show it: its user and its query may hold secrets.
+func plainAddress(u *url.URL) string {
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
+
+// withoutAddress is an error of net/http or net/url without the whole address, which they put in front.
+func withoutAddress(err error) error {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		return ue.Err
+	}
+	return err
 }
 
 // parseKeys skips keys of kinds that it does not know (RFC 7517, section 5), secret ones, and those

@@ -33,10 +33,10 @@ func fieldsOf(err error) []string {
 
 func TestConfigErrorsComeAllAtOnce(t *testing.T) {
 	_, err := herald.New(herald.Config{
-		Users:          herald.Users{Secrets: []string{"short", "long enough to be one"}, JWKSURL: "ftp://a"},
+		Users:          herald.Users{Secrets: []string{"", "long enough to be one"}, JWKSURL: "ftp://a"},
 		AuthSecrets:    []string{"fifteen letters"},
 		EventAccess:    "everybody",
-		APIKeys:        []herald.APIKey{{Name: "ci", Key: "short"}, {Key: "long enough to be one", Scopes: []herald.Scope{"all"}}},
+		APIKeys:        []herald.APIKey{{Name: "ci"}, {Key: "long enough to be one", Scopes: []herald.Scope{"all"}}},
 		AllowedOrigins: []string{"app.example.com", "https://[", "https://a/b", "https://app.example.com"},
 		ClientEvents:   herald.ClientEvents{Channels: []string{"a b"}, Rate: -1},
 		Limits:         herald.Limits{MaxConnections: -1, MaxConnectionsPerIP: -1, MaxChannels: -1, MaxPayloadSize: 127, MaxQueue: 1023},
@@ -55,7 +55,7 @@ func TestConfigErrorsComeAllAtOnce(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q\nof %v", got, want, err)
 	}
-	for _, secret := range []string{"short", "fifteen letters"} {
+	for _, secret := range []string{"long enough", "fifteen letters"} {
 		if strings.Contains(err.Error(), secret) {
 			t.Errorf("the error tells the secret %q: %v", secret, err)
 		}

@@ -1,8 +1,13 @@
 package herald_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -34,8 +39,66 @@ func TestCloseBeforeRun(t *testing.T) {
 	if err := srv.Publish(t.Context(), herald.Logout{}); !errors.Is(err, &herald.Error{Code: herald.CodeUnavailable}) {
 		t.Errorf("publish: got %v, want %s", err, herald.CodeUnavailable)
 	}
-	if _, err := srv.SubscribeAll(func(context.Context, herald.Event) error { return nil }); err == nil {
-		t.Error("subscribe: got no error")
+	expectNoSubscribing(t, srv)
+}
+
+// Nobody can be disconnected from a server that nobody runs, and nobody is waited for.
+func TestDisconnectWithoutRun(t *testing.T) {
+	srv := newServer(t, herald.Config{})
+	calls := map[string]func() (int, error){
+		"disconnect":        func() (int, error) { return srv.Disconnect(context.Background(), "1.1") },
+		"disconnect a user": func() (int, error) { return srv.DisconnectUser(context.Background(), "ann") },
+	}
+	for name, call := range calls {
+		n, err := call()
+		if e, ok := errors.AsType[*herald.Error](err); n != 0 || !ok || e.Code != herald.CodeUnavailable || e.Message != "the server is not running" {
+			t.Errorf("%s before Run: got %d, %v, want %s", name, n, err, herald.CodeUnavailable)
+		}
+	}
+	closeServer(t, srv)
+	for name, call := range calls {
+		if n, err := call(); n != 0 || err != nil {
+			t.Errorf("%s after Close: got %d, %v, want that there was none", name, n, err)
+		}
+	}
+}
+
+// Who waits for the keys of a JWKS server that hangs does not hold up the end.
+func TestRunEndsWhileAJWKSServerHangs(t *testing.T) {
+	asked := make(chan struct{}, 1)
+	jwks := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done() // the server hangs up
+	}))
+	t.Cleanup(jwks.Close)
+	srv := startQuiet(t, herald.Config{Users: herald.Users{JWKSURL: jwks.URL}})
+	herald.HangWithJWKS(srv.Server)
+	token := base64URL(`{"alg":"RS256","kid":"1"}`) + "." + base64URL(`{"sub":"ann"}`) + "." + base64URL("signature")
+	srv.Dial(t).Send(map[string]string{"type": "auth", "token": token})
+	receive(t, asked)
+	closeServer(t, srv.Server)
+}
+
+// Who forgets Run finds the reason in the log, once.
+func TestForgottenRunIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	srv := newServer(t, herald.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	for _, path := range []string{"/events", "/ws", "/events"} {
+		w := httptest.NewRecorder()
+		srv.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+	}
+	const want = `level=WARN msg="a client was turned away: Server.Run has not been called"`
+	if strings.Count(log.String(), "level=") != 1 || !strings.Contains(log.String(), want) {
+		t.Errorf("the log says %q, want one line with %s", &log, want)
+	}
+}
+
+// expectNoSubscribing wants Subscribe to refuse as Publish does.
+func expectNoSubscribing(t *testing.T, srv *herald.Server) {
+	t.Helper()
+	_, err := srv.SubscribeAll(func(context.Context, herald.Event) error { return nil })
+	if refusal, ok := errors.AsType[*herald.Error](err); !ok || refusal.Code != herald.CodeUnavailable || refusal.Message != "the server has ended" {
+		t.Errorf("subscribe: got %v, want %s: the server has ended", err, herald.CodeUnavailable)
 	}
 }
 
@@ -62,6 +125,7 @@ func TestCallsAfterTheEnd(t *testing.T) {
 	if err := srv.Broadcast(ctx, "a", "e", 1); !errors.Is(err, &herald.Error{Code: herald.CodeUnavailable}) {
 		t.Errorf("broadcast: got %v, want %s", err, herald.CodeUnavailable)
 	}
+	expectNoSubscribing(t, srv.Server)
 	if n, err := srv.Disconnect(ctx, "1.1"); n != 0 || err != nil {
 		t.Errorf("disconnect: got %d, %v", n, err)
 	}

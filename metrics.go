@@ -109,13 +109,14 @@ func (m *metrics) closed(d socket.Dialect, why socket.Reason) {
 
 // refused counts the end of a connection that was never opened.
 func (m *metrics) refused(d socket.Dialect, why socket.Reason) {
-	m.closes.WithLabelValues(transport(d), closeLabel(why.Code)).Inc()
+	m.closes.WithLabelValues(transport(d), closeLabel(why)).Inc()
 }
 
-// closeLabel keeps peers from making up labels: codes of theirs that nobody registered are one.
-func closeLabel(code uint16) string {
-	if code >= 1000 && code <= 1015 || code >= 4400 && code <= 4429 {
-		return strconv.Itoa(int(code))
+// closeLabel keeps peers from making up labels, and from being counted as what the server did. Why a
+// peer closes has no text; from 3000 on its code is its own.
+func closeLabel(why socket.Reason) string {
+	if why.Code >= 3000 && why.Text == "" {
+		return "other"
 	}
-	return "other"
+	return strconv.Itoa(int(why.Code))
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/herald-events/herald/internal/wire"
 )
 
-// maxChannels is how many channels one broadcast, and how many messages one batch, may have.
-const maxChannels = 1000
+// maxTargets is how many channels one broadcast, and how many messages one batch, may have.
+const maxTargets = 1000
 
 // Broadcast says something on a channel: every subscriber gets event and data, whatever it is
 // connected with. The data is anything that encodes as JSON; a json.RawMessage goes out as it is.
@@ -47,7 +47,7 @@ func (s *Server) BroadcastToMany(ctx context.Context, channels []string, event s
 // Publish records a domain event and tells everyone who listens to its type: handlers of
 // [Server.Subscribe] and [On], sockets and streams. It takes a payload of the catalogue, one of the
 // application's own, or an [Event] that sets more than the payload. An event whose id is known
-// already changes nothing and is no error.
+// already changes nothing and is no error. Known are the last 100,000 ids, each for an hour.
 //
 // The error of a synchronous handler is returned after everyone has been told.
 func (s *Server) Publish(ctx context.Context, p Payload) error {
@@ -124,8 +124,8 @@ func (s *Server) newMessage(channel, event string, data any) (message, error) {
 }
 
 func (s *Server) newMessages(channels []string, event string, data any) ([]message, error) {
-	if len(channels) == 0 || len(channels) > maxChannels {
-		return nil, refuse(CodeBadRequest, "a message goes to 1 to %d channels, not %d", maxChannels, len(channels))
+	if len(channels) == 0 || len(channels) > maxTargets {
+		return nil, refuse(CodeBadRequest, "a message goes to 1 to %d channels, not %d", maxTargets, len(channels))
 	}
 	if err := checkEventName(event); err != nil {
 		return nil, err
@@ -145,14 +145,16 @@ func (s *Server) newMessages(channels []string, event string, data any) ([]messa
 	return messages, nil
 }
 
-// broadcast says the messages in order.
+// broadcast says the messages in order. What nobody would hear is left out before a frame is made of it.
 func (s *Server) broadcast(ctx context.Context, messages ...message) error {
 	if err := s.checkOpen(); err != nil {
 		return err
 	}
-	posts := make([]hub.Message, 0, len(messages))
+	var posts []hub.Message
 	for _, m := range messages {
-		posts = append(posts, m.onWire())
+		if s.hub.Count(m.channel.String()) > 0 {
+			posts = append(posts, m.onWire())
+		}
 	}
 	if err := s.hub.Broadcast(ctx, posts...); err != nil {
 		return unavailable(err)
@@ -217,58 +219,4 @@ func (m eventMessage) Text() []byte { return wire.DomainEvent(wire.Event(m)) }
 // Block is the event on a domain event stream.
 func (m eventMessage) Block() []byte {
 	return wire.Block(m.Type, m.ID, wire.DomainEventBody(wire.Event(m)))
-}
-
-// SubscriberCount is how many connections are subscribed to a channel.
-func (s *Server) SubscriberCount(channel string) int { return s.hub.Count(channel) }
-
-// HasSubscribers tells whether anybody would get what is said on a channel.
-func (s *Server) HasSubscribers(channel string) bool { return s.SubscriberCount(channel) > 0 }
-
-// ChannelInfo is what is known of a channel.
-type ChannelInfo struct {
-	Name        string      `json:"name"`
-	Type        ChannelType `json:"type"`
-	Subscribers int         `json:"subscribers"`
-	Members     *int        `json:"members,omitempty"` // on presence channels
-}
-
-// Channels lists the channels that have subscribers, by name.
-func (s *Server) Channels() []ChannelInfo {
-	infos := []ChannelInfo{}
-	s.hub.Channels(func(name string, subscribers int) {
-		infos = append(infos, s.channelInfo(Channel{name}, subscribers))
-	})
-	sortChannels(infos)
-	return infos
-}
-
-func (s *Server) channelInfo(ch Channel, subscribers int) ChannelInfo {
-	info := ChannelInfo{Name: ch.String(), Type: ch.Type(), Subscribers: subscribers}
-	if ch.Type() == Presence {
-		members := s.rooms.count(ch.String())
-		info.Members = &members
-	}
-	return info
-}
-
-// PresenceMembers lists who is on a presence channel, in the order in which they came.
-func (s *Server) PresenceMembers(channel string) []Member { return s.rooms.members(channel) }
-
-// Disconnect closes the connection with that socket id or connection id (4410); it reports how
-// many there were, which is 0 or 1.
-func (s *Server) Disconnect(ctx context.Context, socketID string) (int, error) {
-	return disconnected(s.hub.CloseConnection(ctx, socketID, disconnectedByAPI))
-}
-
-// DisconnectUser closes all connections of a user (4410) and reports how many there were.
-func (s *Server) DisconnectUser(ctx context.Context, userID string) (int, error) {
-	return disconnected(s.hub.CloseUser(ctx, userID, disconnectedByAPI))
-}
-
-func disconnected(n int, err error) (int, error) {
-	if errors.Is(err, hub.ErrEnded) {
-		return 0, nil // every connection is closed by now
-	}
-	return n, err
 }

@@ -27,6 +27,11 @@ func testReadmeDev(t *testing.T, r *readme, b docBlock) {
 	p.await(t, "Auth secret")
 
 	var listener *running
+	channel := regexp.MustCompile(`listen --channel (\S+)`).FindStringSubmatch(p.said.String())
+	said := regexp.MustCompile(`-d '\{"channel":"\S+?","event":"(\w+)","data":(\{.*\})\}'`).FindStringSubmatch(p.said.String())
+	if channel == nil || said == nil {
+		t.Fatalf("there is no command that listens, or none that broadcasts:\n%s", p.said.String())
+	}
 	for _, m := range regexp.MustCompile(`(?m)^ +((?:herald|curl) .*)$`).FindAllStringSubmatch(p.said.String(), -1) {
 		command := regexp.MustCompile(`^herald `).ReplaceAllLiteralString(m[1], r.herald+" ")
 		if !strings.Contains(command, " listen ") {
@@ -34,11 +39,11 @@ func testReadmeDev(t *testing.T, r *readme, b docBlock) {
 			continue
 		}
 		listener = startShell(t, command, nil)
-		listener.await(t, "listening to channel orders")
+		listener.await(t, "listening to channel "+channel[1])
 		listener.await(t, "listening to events")
 	}
 	for range 2 { // by the command line and by curl
-		listener.await(t, `orders .*created .*{"id":42}`)
+		listener.await(t, channel[1]+" .*"+said[1]+" .*"+regexp.QuoteMeta(said[2]))
 	}
 	for range 2 {
 		listener.await(t, `user\.registered .*{"userId":"demo"}`)
@@ -94,16 +99,42 @@ func init() {
 }
 `
 
+// testReadmeProgram builds and runs the program, and does with it what the commands below it do.
 func testReadmeProgram(t *testing.T, _ *readme, b docBlock) {
 	program := buildGo(t, strings.ReplaceAll(b.text, "127.0.0.1:8080", "127.0.0.1:0"), knownPort)
-	url := "http://" + startShell(t, program, nil).await(t, `^listening at (\S+) <nil>`)[1]
+	address := startShell(t, program, nil).await(t, `^listening at (\S+) <nil>`)[1]
+	url := "http://" + address
 	for !isReady(t, url) {
 		continue // its handlers come after its first line
 	}
+	here := func(begins string) string {
+		return strings.ReplaceAll(readmeCommand(t, begins), "127.0.0.1:8080", address)
+	}
 	client := (&heraldtest.Server{URL: url}).Dial(t)
 	client.Subscribe("orders")
-	runShell(t, "curl --silent --show-error --fail -X POST "+url+"/orders", nil)
+	stream := startShell(t, here("curl -N "), nil)
+	stream.await(t, `"subscription_succeeded","channel":"orders"`)
+	runShell(t, here("curl -X POST "), nil)
 	expectOrder(t, client)
+	stream.await(t, `"event":"created","data":{"id":17}`)
+}
+
+func readmeCommand(t *testing.T, begins string) string {
+	t.Helper()
+	for _, b := range fencedBlocks(t, "README.md") {
+		if b.language == "sh" && strings.HasPrefix(b.text, begins) {
+			return b.text
+		}
+	}
+	t.Fatalf("README.md has no command that begins with %q", begins)
+	return ""
+}
+
+// besidesProgram is a command that testReadmeProgram runs beside the program.
+func besidesProgram(t *testing.T, _ *readme, b docBlock) {
+	if !strings.Contains(b.text, "http://127.0.0.1:8080/") {
+		t.Errorf("the program does not listen there: %s", b.text)
+	}
 }
 
 func isReady(t *testing.T, url string) bool {
@@ -157,9 +188,8 @@ func testReadmeEvents(t *testing.T, _ *readme, b docBlock) {
 // overlaid is a directory of this module without Go of its own: vet wants one that is there.
 const overlaid = "scripts"
 
-// buildGo vets and builds a program that stands nowhere but in an overlay of this module, and returns
-// where it is.
-func buildGo(t *testing.T, files ...string) string {
+// overlayGo puts files, by name, into an overlay of this module, and returns where that is described.
+func overlayGo(t *testing.T, files map[string]string) string {
 	t.Helper()
 	module, err := os.Getwd()
 	if err != nil {
@@ -167,23 +197,39 @@ func buildGo(t *testing.T, files ...string) string {
 	}
 	dir := t.TempDir()
 	replace := map[string]string{}
-	for i, text := range files {
-		name := fmt.Sprintf("file%d.go", i)
+	for name, text := range files {
 		replace[filepath.Join(module, overlaid, name)] = filepath.Join(dir, name)
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	description, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		t.Fatal(err)
 	}
-	overlayFile, program := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "program.exe")
-	if err := os.WriteFile(overlayFile, overlay, 0o600); err != nil {
+	overlay := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(overlay, description, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	runShell(t, "go vet -overlay "+overlayFile+" ./"+overlaid, nil)
-	runShell(t, goBuild()+"-overlay "+overlayFile+" -o "+program+" ./"+overlaid, nil)
+	return overlay
+}
+
+// buildGo vets and builds a program that stands nowhere but in an overlay of this module, and returns
+// where it is.
+func buildGo(t *testing.T, files ...string) string {
+	t.Helper()
+	named := map[string]string{}
+	for i, text := range files {
+		named[fmt.Sprintf("file%d.go", i)] = text
+	}
+	return buildOverlaid(t, overlayGo(t, named))
+}
+
+func buildOverlaid(t *testing.T, overlay string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "program.exe")
+	runShell(t, "go vet -overlay "+overlay+" ./"+overlaid, nil)
+	runShell(t, goBuild()+"-overlay "+overlay+" -o "+program+" ./"+overlaid, nil)
 	return program
 }
 

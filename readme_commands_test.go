@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -110,8 +111,11 @@ func runShell(t *testing.T, script string, env []string) string {
 
 // A running is a script that runs beside the test.
 type running struct {
-	lines *bufio.Scanner
-	said  strings.Builder
+	process *os.Process
+	lines   *bufio.Scanner
+	said    strings.Builder
+	ended   chan struct{} // closed when it has ended, with err
+	err     error
 }
 
 // startShell runs a script until the test ends. Its last command takes the shell's place, so that it
@@ -131,17 +135,36 @@ func startShell(t *testing.T, script string, env []string) *running {
 	if err := c.Start(); err != nil {
 		t.Fatalf("%s\n%v", script, err)
 	}
-	ended := make(chan struct{})
+	r := &running{process: c.Process, lines: bufio.NewScanner(out), ended: make(chan struct{})}
 	go func() {
-		defer close(ended)
-		in.CloseWithError(c.Wait())
+		defer close(r.ended)
+		r.err = c.Wait()
+		in.CloseWithError(r.err)
 	}()
 	t.Cleanup(func() {
 		cancel()
 		_ = out.Close() // nobody reads any more: what it still writes must not hold it
-		<-ended
+		<-r.ended
 	})
-	return &running{lines: bufio.NewScanner(out)}
+	return r
+}
+
+// terminate asks the program to end, reads what it still says, and wants it to end well.
+func (r *running) terminate(t *testing.T) {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		return // which has no such signal
+	}
+	if err := r.process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for r.lines.Scan() {
+		r.said.WriteString(r.lines.Text() + "\n")
+	}
+	<-r.ended
+	if r.err != nil {
+		t.Errorf("the program ended with %v:\n%s", r.err, r.said.String())
+	}
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

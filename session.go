@@ -57,18 +57,21 @@ func (s *session) open(server *Server, conn *socket.Conn, owner drainer) {
 	}
 }
 
-// close takes the session out of everything that it is in.
+// close takes the session out of everything that it is in. Others hear of it last: who is told that
+// a member has left finds its place free.
 func (s *session) close(why socket.Reason) {
 	s.sub.Leave()
+	s.server.doors.leave(s.ip)
+	s.server.metrics.closed(s.conn.Dialect(), why)
 	for channel, member := range s.members {
 		s.server.rooms.leave(channel, s.id, member)
 	}
-	s.server.doors.leave(s.ip)
-	s.server.metrics.closed(s.conn.Dialect(), why)
 }
 
-// tell sends one message of the protocol to this connection alone; kind is its "type".
+// tell sends one message of the protocol to this connection alone, after all that was posted to it
+// before; kind is its "type".
 func (s *session) tell(kind string, text []byte) {
+	s.sub.CatchUp()
 	if s.conn.Dialect() == socket.WebSocket {
 		s.conn.SendText(text)
 	} else {

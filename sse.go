@@ -30,11 +30,11 @@ func (s *streamSession) Alarm(now time.Time) {
 	switch {
 	case due(s.goAt, now):
 		s.conn.Close(socket.GoingAway)
-	case s.user != nil && due(s.user.Expires, now) && (s.ofEvents || s.server.config.Users.Required):
-		s.conn.Close(userExpired)
 	case s.user != nil && due(s.user.Expires, now):
-		s.setUser(nil)
-		s.tell("auth", wire.AuthFailed(errTokenExpired.Error()))
+		if !s.ofEvents {
+			s.tell("auth", wire.AuthFailed(errTokenExpired.Error()))
+		}
+		s.conn.Close(userExpired)
 	default:
 		s.resetAlarm()
 	}
@@ -61,6 +61,10 @@ func (s *streamSession) leaveAt(at time.Time) {
 func (s *Server) serveChannelStream(w http.ResponseWriter, r *http.Request) {
 	a := s.access.Load()
 	if a.cors(w, r) {
+		return
+	}
+	if err := s.checkOrigin(a, r); err != nil { // not only the answer counts: the stream joins rooms
+		writePlainError(w, err)
 		return
 	}
 	user, tokenErr := a.requestUser(r)
@@ -194,6 +198,7 @@ func (s *Server) serveEventStream(w http.ResponseWriter, r *http.Request) {
 // stream answers with an event stream and serves it to its end.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request, beat socket.KeepAlive, ip netip.Addr, own func(*socket.Conn) socket.Owner) {
 	if !s.ready() {
+		s.warnIfNotRun()
 		s.comeBack(w)
 		return
 	}

@@ -2,12 +2,8 @@ package herald
 
 import (
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
-	"fmt"
-	"regexp"
 
 	"github.com/herald-events/herald/internal/wire"
 )
@@ -50,9 +46,19 @@ func (k channelKeys) sign(socketID string, ch Channel, channelData string, hasDa
 	return tokenWith(k[0], socketID, signedText(socketID, ch, channelData, hasData))
 }
 
+// noAuthSecret refuses whoever asks for a private or presence channel of a server that can verify no
+// channel token.
+const noAuthSecret = "private channels need an auth secret, and none is configured"
+
 // verify accepts the token of exactly this connection, channel and data. Who the data names is
 // parseMember's to say.
 func (k channelKeys) verify(auth, socketID string, ch Channel, channelData string, hasData bool) error {
+	switch {
+	case len(k) == 0:
+		return refuse(CodeForbidden, noAuthSecret)
+	case auth == "":
+		return refuse(CodeForbidden, "%s needs a channel token: POST /ws/auth with this socket id", ch)
+	}
 	text := signedText(socketID, ch, channelData, hasData)
 	valid := false
 	for _, secret := range k {
@@ -88,18 +94,3 @@ func checkChannelData(channelData string) error {
 	}
 	return nil
 }
-
-var socketIDForm = regexp.MustCompile(`^[0-9]{1,20}\.[0-9]{1,20}$`)
-
-func validSocketID(id string) bool { return socketIDForm.MatchString(id) }
-
-// newSocketID names a connection so that nobody can guess it: who knows a socket id may ask for its
-// tokens. The numbers have 63 bits, so that clients may read them as signed ones.
-func newSocketID() string {
-	var b [16]byte
-	rand.Read(b[:]) // never fails
-	return fmt.Sprintf("%d.%d", binary.BigEndian.Uint64(b[:8])>>1, binary.BigEndian.Uint64(b[8:])>>1)
-}
-
-// newConnectionID names a channel stream; 130 random bits.
-func newConnectionID() string { return "sse-" + rand.Text() }

@@ -131,6 +131,9 @@ func newVerifier(ctx context.Context, c Config) *verifier {
 
 // verify returns the token's user. It may wait for the JWKS server, keysTimeout at most.
 func (v *verifier) verify(ctx context.Context, token string) (*User, error) {
+	if len(v.secrets.Keys) == 0 && v.keys == nil {
+		return nil, refuse(CodeUnauthorized, "this server knows no users: no JWT secret or JWKS address is configured")
+	}
 	if len(token) > maxToken {
 		return nil, refuse(CodeUnauthorized, "invalid token: over %d bytes", maxToken)
 	}

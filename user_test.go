@@ -443,18 +443,18 @@ func TestKeysRotate(t *testing.T) {
 		}
 	}
 	verify("the first key", first, true, 1)
-	verify("an unknown key at once", second, false, 1)
+	verify("an unknown key at once", second, false, 2)
 	server.rotate("2", keys["ed"])
 	manual.Advance(keysRetry - 1)
-	verify("an unknown key too soon", second, false, 1)
+	verify("an unknown key too soon", second, false, 2)
 	manual.Advance(1)
-	verify("an unknown key that has come", second, true, 2)
-	verify("the key that has gone", first, false, 2)
+	verify("an unknown key that has come", second, true, 3)
+	verify("the key that has gone", first, false, 3)
 	server.away.Store(true)
 	manual.Advance(keysFresh)
-	verify("while the server is away", second, true, 3)
+	verify("while the server is away", second, true, 4)
 	manual.Advance(keysRetry)
-	verify("and it is not asked for a known key", second, true, 3)
+	verify("and it is not asked for a known key", second, true, 4)
 }
 
 func TestTokensWhileTheKeysAreUnknown(t *testing.T) {
@@ -467,7 +467,7 @@ func TestTokensWhileTheKeysAreUnknown(t *testing.T) {
 		t.Errorf("got %v, want %s", err, CodeUnavailable)
 	}
 	server.away.Store(false)
-	manual.Advance(keysRetry)
+	manual.Advance(keysAway)
 	if _, err := a.user(t.Context(), token); err != nil {
 		t.Errorf("when the server is back: %v", err)
 	}
@@ -512,6 +512,40 @@ func TestKeysAreFetchedOnceForAllWhoWait(t *testing.T) {
 	wg.Wait()
 	if got := server.asked.Load(); got != 1 {
 		t.Errorf("the JWKS server was asked %d times, want 1", got)
+	}
+}
+
+func TestATokenOnAServerWithoutKeys(t *testing.T) {
+	a := testAccess(t, Config{Users: Users{Secrets: []string{}}})
+	_, err := a.user(t.Context(), mintHS(t, map[string]any{"sub": "42"}))
+	const want = "this server knows no users: no JWT secret or JWKS address is configured"
+	if e, ok := errors.AsType[*Error](err); !ok || e.Code != CodeUnauthorized || e.Message != want {
+		t.Errorf("got %v, want %s: %s", err, CodeUnauthorized, want)
+	}
+}
+
+// An address may carry a password and a key, which are nobody's business but the JWKS server's.
+func TestJWKSErrorsDoNotTellTheAddress(t *testing.T) {
+	srv := httptest.NewServer(http.NotFoundHandler())
+	address := strings.Replace(srv.URL, "http://", "http://me:hidden1@", 1) + "/keys?key=hidden2"
+	download := func() error {
+		_, err := testAccess(t, Config{Users: Users{JWKSURL: address}}).users.keys.download()
+		return err
+	}
+	refused := download()
+	srv.Close()
+	away := download()
+	_, wrong := New(Config{Users: Users{JWKSURL: strings.Replace(address, "http", "ftp", 1)}})
+	_, garbage := New(Config{Users: Users{JWKSURL: address + "\n"}})
+	for name, err := range map[string]error{"refused": refused, "away": away, "another scheme": wrong, "no URL": garbage} {
+		if err == nil || strings.Contains(err.Error(), "hidden") {
+			t.Errorf("%s: got %v, want an error that tells neither password nor query", name, err)
+		}
+	}
+	for _, err := range []error{refused, away} {
+		if !strings.Contains(err.Error(), srv.URL+"/keys: ") {
+			t.Errorf("got %v, want to be told whom it asked", err)
+		}
 	}
 }
 

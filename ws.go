@@ -20,7 +20,7 @@ import (
 
 const (
 	subprotocol    = "herald.v1"
-	maxPatterns    = 100              // of one connection
+	maxPatterns    = wire.MaxPatterns // of one connection
 	maxBadMessages = 100              // then it is closed
 	handshakeTime  = 10 * time.Second // to write the answer to a handshake
 	verifyTime     = 10 * time.Second // to verify a token, which may have to fetch keys
@@ -36,12 +36,16 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		s.turnAway(w)
 		return
 	}
-	if !a.originAllowed(r) {
-		writePlainError(w, refuse(CodeForbidden, "this origin is not allowed"))
+	if err := s.checkOrigin(a, r); err != nil {
+		writePlainError(w, err)
 		return
 	}
 	if r.ProtoMajor != 1 {
 		writePlainError(w, refuse(CodeBadRequest, "a WebSocket needs HTTP/1.1"))
+		return
+	}
+	if r.Header.Get("Upgrade") == "" {
+		askForUpgrade(w)
 		return
 	}
 	user, tokenErr := a.requestUser(r)
@@ -69,8 +73,17 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 
 // turnAway answers a handshake while the server is not, or no longer, running.
 func (s *Server) turnAway(w http.ResponseWriter) {
+	s.warnIfNotRun()
 	w.Header().Set("Retry-After", retrySeconds())
 	writePlainError(w, refuse(CodeUnavailable, "the server is not taking connections"))
+}
+
+// askForUpgrade answers who asks for the WebSocket as for a page (RFC 9110, sections 7.8 and 15.5.22).
+func askForUpgrade(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Connection", "Upgrade")
+	h.Set("Upgrade", "websocket")
+	writeJSON(w, http.StatusUpgradeRequired, map[string]string{"error": "this is a WebSocket endpoint: connect with ws:// or wss://"})
 }
 
 // newConnection is what the door found out about a connection.
@@ -136,7 +149,6 @@ func (s *session) answerHandshakeToken(refused error) {
 // Received implements socket.Owner.
 func (s *wsSession) Received(text []byte) {
 	s.server.metrics.received.Inc()
-	s.sub.CatchUp()
 	req, err := wire.Decode(text)
 	if err != nil {
 		s.refuse(refuse(CodeBadMessage, "%v", err))

@@ -1,9 +1,12 @@
 package herald
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
@@ -40,8 +43,8 @@ func (s *Server) serveChannelAuth(w http.ResponseWriter, r *http.Request) {
 // channelToken signs for whom the authorizer lets in.
 func (s *Server) channelToken(w http.ResponseWriter, r *http.Request) (channelToken, error) {
 	a := s.access.Load()
-	if !a.originAllowed(r) {
-		return channelToken{}, refuse(CodeForbidden, "this origin is not allowed")
+	if err := s.checkOrigin(a, r); err != nil {
+		return channelToken{}, err
 	}
 	asked, err := readChannelAuth(w, r)
 	if err != nil {
@@ -92,7 +95,7 @@ func (s *Server) admit(ctx context.Context, r *http.Request, user *User, ch Chan
 		return admission{Access: Access{Authorized: true}}, nil
 	}
 	if len(a.tokens) == 0 {
-		return admission{}, refuse(CodeForbidden, "private channels need an auth secret, and none is configured")
+		return admission{}, refuse(CodeForbidden, noAuthSecret)
 	}
 	access, err := authorize(ctx, a.authorizer, AccessRequest{
 		SocketID: id, Channel: ch, User: user, IP: a.clientIP(r), Request: r,
@@ -102,18 +105,28 @@ func (s *Server) admit(ctx context.Context, r *http.Request, user *User, ch Chan
 		access.Member, err = memberOf(ch, cmp.Or(access.Member, own, user.member()))
 	}
 	if err != nil {
-		if ctx.Err() == nil { // who hung up is no fault of the authorizer
-			s.log.Warn("authorizer gave no usable answer", "channel", ch.String(), "err", err)
-		}
+		s.logAuthorizer(ctx, ch, err)
 		return admission{}, refuse(CodeForbidden, unauthorized)
 	}
 	if !access.Authorized {
 		return admission{}, refuse(CodeForbidden, "%s", access.Reason)
 	}
 	if ch.Type() == Presence && access.Member == nil {
+		s.log.Warn("authorizer said yes to nobody: it names no member, and the request has no user", "channel", ch.String())
 		return admission{}, refuse(CodeForbidden, unauthorized)
 	}
 	return admission{access, vouched}, nil
+}
+
+// logAuthorizer logs why an authorizer gave no usable answer.
+func (s *Server) logAuthorizer(ctx context.Context, ch Channel, err error) {
+	if p, ok := errors.AsType[*authorizerPanic](err); ok {
+		s.log.Error("authorizer panicked", "channel", ch.String(), "panic", fmt.Sprint(p.value), "stack", string(p.stack))
+		return
+	}
+	if ctx.Err() == nil { // who hung up is no fault of the authorizer
+		s.log.Warn("authorizer gave no usable answer", "channel", ch.String(), "err", err)
+	}
 }
 
 // memberOf is who joins ch: a private channel has no members.
@@ -140,9 +153,11 @@ func readChannelAuth(w http.ResponseWriter, r *http.Request) (channelAuth, error
 }
 
 // decodeChannelAuth reads a form, or JSON under whatever name it comes, and names all that is wrong.
+// What begins as an object does is JSON also under a form's name, which curl -d gives it.
 func decodeChannelAuth(contentType string, body []byte) (channelAuth, error) {
 	read := textsOfJSON
-	if media, _, err := mime.ParseMediaType(contentType); err == nil && media == "application/x-www-form-urlencoded" {
+	media, _, err := mime.ParseMediaType(contentType)
+	if err == nil && media == "application/x-www-form-urlencoded" && !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
 		read = textsOfForm
 	}
 	texts, err := read(body)
@@ -192,34 +207,4 @@ func textsOfForm(body []byte) (map[string]string, error) {
 		}
 	}
 	return texts, nil
-}
-
-func invalid(details ...Detail) error {
-	return &Error{Code: CodeBadRequest, Message: "Validation failed", Details: details}
-}
-
-// writePlainError answers {"error","details"?}, as /ws/auth and the calls of channel streams do.
-func writePlainError(w http.ResponseWriter, err error) {
-	e := asError(err)
-	status := onWire[e.Code].Status
-	if status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", "Bearer") // RFC 9110, section 11.6.1
-	}
-	writeJSON(w, status, struct {
-		Error   string   `json:"error"`
-		Details []Detail `json:"details,omitempty"`
-	}{e.Message, e.Details})
-}
-
-// writeJSON answers with v, which nothing on the way may keep.
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	body, err := json.Marshal(v)
-	if err != nil { // a defect of this package: all that it answers encodes
-		status, body = http.StatusInternalServerError, []byte(`{"error":"internal error"}`)
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // who has left gets no answer
 }

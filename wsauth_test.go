@@ -220,8 +220,9 @@ func TestAuthTakesFormsAndJSONOfAnyName(t *testing.T) {
 	want := `{"auth":"` + tokenVectors[0].want + `"}`
 	form := url.Values{"socket_id": {testSocket}, "channel_name": {"private-user.1"}}.Encode()
 	s.post(t, form, one, "Content-Type: application/x-www-form-urlencoded").check(t, 200, want)
-	for _, media := range []string{"application/json; charset=utf-8", "text/plain", "", "; ;"} {
+	for _, media := range []string{"application/json; charset=utf-8", "text/plain", "", "; ;", "application/x-www-form-urlencoded"} {
 		s.post(t, authBody("private-user.1"), one, "Content-Type: "+media).check(t, 200, want)
+		s.post(t, "\r\n "+authBody("private-user.1"), one, "Content-Type: "+media).check(t, 200, want)
 	}
 }
 
@@ -245,6 +246,10 @@ func TestAuthChecksOrigin(t *testing.T) {
 	if origin := got.header.Get("Access-Control-Allow-Origin"); origin != "" {
 		t.Errorf("another origin may read the answer: %q", origin)
 	}
+	s.post(t, authBody("private-user.1"), one, "Origin: https://evil.example")
+	if log := s.log.String(); strings.Count(log, "level=WARN") != 1 || !strings.Contains(log, "origin=https://evil.example") || !strings.Contains(log, "setting=AllowedOrigins") {
+		t.Errorf("the log says %s, want one line that names the origin and the setting", log)
+	}
 	got = s.post(t, authBody("private-user.1"), one, "Origin: https://app.example.com")
 	if got.status != 200 || got.header.Get("Access-Control-Allow-Origin") != "https://app.example.com" {
 		t.Errorf("got %d, %v, want 200 that the origin may read", got.status, got.header)
@@ -256,19 +261,28 @@ func TestAuthChecksOrigin(t *testing.T) {
 }
 
 func TestAuthLogsWhatIsWrongWithTheAuthorizer(t *testing.T) {
-	for name, authorizer := range map[string]AuthorizerFunc{
-		"panics":           func(context.Context, AccessRequest) (Access, error) { panic("the cause") },
-		"fails":            func(context.Context, AccessRequest) (Access, error) { return Access{}, errors.New("the cause") },
-		"names a bad info": badMember(&Member{ID: "1", Info: json.RawMessage(`{the cause`)}),
-		"names nobody":     badMember(&Member{}),
-	} {
-		t.Run(name, func(t *testing.T) {
+	const unusable = `level=WARN msg="authorizer gave no usable answer" channel=presence-a err=`
+	tests := []struct {
+		name       string
+		authorizer AuthorizerFunc
+		want       string // in the log
+	}{
+		{"panics", func(context.Context, AccessRequest) (Access, error) { panic("the cause") },
+			`level=ERROR msg="authorizer panicked" channel=presence-a panic="the cause" stack=`},
+		{"fails", func(context.Context, AccessRequest) (Access, error) { return Access{}, errors.New("the cause") }, unusable},
+		{"names a bad info", badMember(&Member{ID: "1", Info: json.RawMessage(`{the cause`)}), unusable},
+		{"names a bad id", badMember(&Member{}), unusable},
+		{"names nobody", badMember(nil),
+			`level=WARN msg="authorizer said yes to nobody: it names no member, and the request has no user" channel=presence-a`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
 			c := withSecret
-			c.Authorizer = authorizer
+			c.Authorizer = tt.authorizer
 			s := newAuthServer(t, c)
 			s.post(t, authBody("presence-a")).check(t, 403, `{"error":"Unauthorized"}`)
-			if got := strings.Count(s.log.String(), "level="); got != 1 {
-				t.Errorf("got %d lines in the log, want 1: %s", got, s.log)
+			if got := s.log.String(); strings.Count(got, "level=") != 1 || !strings.Contains(got, tt.want) {
+				t.Errorf("the log says %s, want one line with %s", got, tt.want)
 			}
 		})
 	}

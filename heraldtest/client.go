@@ -8,9 +8,11 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -29,10 +31,11 @@ type Client struct {
 	// SocketID is the connection's id, as the server gave it.
 	SocketID string
 
-	t      testing.TB
-	server *Server
-	conn   net.Conn
-	reader io.Reader
+	t        testing.TB
+	server   *Server
+	conn     net.Conn
+	reader   io.Reader
+	patience time.Duration // of one wait
 }
 
 // Message is one message of the server.
@@ -99,6 +102,9 @@ func (s *Server) Dial(t testing.TB, opts ...DialOption) *Client {
 // [ws.StatusError] with the HTTP status.
 func (s *Server) TryDial(t testing.TB, opts ...DialOption) (*Client, error) {
 	t.Helper()
+	if s.URL == "" {
+		return nil, errNotListening
+	}
 	d := dialing{path: "/ws", header: http.Header{}}
 	for _, o := range opts {
 		o(&d)
@@ -111,12 +117,15 @@ func (s *Server) TryDial(t testing.TB, opts ...DialOption) (*Client, error) {
 		return nil, err
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	c := &Client{t: t, server: s, conn: conn, reader: early}
+	c := &Client{t: t, server: s, conn: conn, reader: early, patience: patience}
 	if early == nil {
 		c.reader = bufio.NewReader(conn)
 	}
 	return c, nil
 }
+
+// errNotListening is what a client of a server meets that nobody can reach yet.
+var errNotListening = errors.New("nothing listens: call Server.Listen first, or Start in place of New")
 
 // Conn is the connection below, for a test that sends frames of its own.
 func (c *Client) Conn() net.Conn { return c.conn }
@@ -178,10 +187,14 @@ type CloseError struct {
 
 func (e *CloseError) Error() string { return "closed by the server: " + e.Reason }
 
-// TryNext is Next with the connection's end as an error, a [CloseError] if the server said why.
+// TryNext is Next with the connection's end as an error, a [CloseError] if the server said why. Pings
+// do not make it wait longer.
 func (c *Client) TryNext() (Message, error) {
+	if err := c.conn.SetReadDeadline(time.Now().Add(c.patience)); err != nil {
+		return Message{}, err
+	}
 	for {
-		f, err := c.NextFrame()
+		f, err := c.readFrame()
 		if err != nil {
 			return Message{}, err
 		}
@@ -201,16 +214,32 @@ func (c *Client) TryNext() (Message, error) {
 
 // NextFrame waits for the next frame of any kind.
 func (c *Client) NextFrame() (ws.Frame, error) {
-	if err := c.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.conn.SetReadDeadline(time.Now().Add(c.patience)); err != nil {
 		return ws.Frame{}, err
 	}
+	return c.readFrame()
+}
+
+func (c *Client) readFrame() (ws.Frame, error) {
 	h, err := ws.ReadHeader(c.reader)
 	if err != nil || h.Length > maxFrame {
-		return ws.Frame{Header: h}, cmp.Or(err, errFrameTooBig)
+		return ws.Frame{Header: h}, cmp.Or(c.explain(err), errFrameTooBig)
 	}
 	f := ws.Frame{Header: h, Payload: make([]byte, h.Length)}
 	_, err = io.ReadFull(c.reader, f.Payload)
-	return f, err
+	return f, c.explain(err)
+}
+
+// explain says in words that the time is over.
+func (c *Client) explain(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nothingCame(c.patience, err)
+	}
+	return err
+}
+
+func nothingCame(within time.Duration, err error) error {
+	return fmt.Errorf("nothing came for %v: %w", within, err)
 }
 
 // maxFrame bounds what is believed of a frame's length: a server sends nothing like it.

@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,11 +24,12 @@ type Stream struct {
 	// Response is the answer that carries the stream, for its headers.
 	Response *http.Response
 
-	t      testing.TB
-	server *Server
-	dialed dialing
-	blocks *blockReader
-	hangUp context.CancelFunc
+	t        testing.TB
+	server   *Server
+	dialed   dialing
+	blocks   *blockReader
+	hangUp   context.CancelFunc
+	patience time.Duration // of one wait
 }
 
 // StatusError is an answer that is no event stream.
@@ -69,6 +71,9 @@ func (s *Server) Stream(t testing.TB, opts ...DialOption) *Stream {
 // a [StatusError].
 func (s *Server) TryStream(t testing.TB, opts ...DialOption) (*Stream, error) {
 	t.Helper()
+	if s.URL == "" {
+		return nil, errNotListening
+	}
 	d := dialing{path: "/events", header: http.Header{}}
 	for _, o := range opts {
 		o(&d)
@@ -93,7 +98,8 @@ func (s *Server) TryStream(t testing.TB, opts ...DialOption) (*Stream, error) {
 		body, err := io.ReadAll(res.Body)
 		return nil, errors.Join(&StatusError{res.StatusCode, res.Header, string(body)}, err)
 	}
-	return &Stream{Response: res, t: t, server: s, dialed: d, blocks: newBlockReader(res.Body), hangUp: hangUp}, nil
+	st := &Stream{Response: res, t: t, server: s, dialed: d, blocks: newBlockReader(res.Body), hangUp: hangUp, patience: patience}
+	return st, nil
 }
 
 // ownConnection is a client that shares no connection with others: the server ends it with the stream,
@@ -111,21 +117,27 @@ func (s *Server) ownConnection(t testing.TB) *http.Client {
 // NextBlock waits for the next block of any kind: comments and the like, which browsers keep to
 // themselves, are blocks too. The end of the stream is io.EOF.
 func (s *Stream) NextBlock() (StreamEvent, error) {
-	watchdog := time.AfterFunc(patience, s.hangUp)
-	e, err := s.blocks.next()
-	if !watchdog.Stop() && err != nil {
-		err = fmt.Errorf("nothing came for %v: %w", patience, err)
-	}
-	return e, err
+	return s.nextThat(func(StreamEvent) bool { return true })
 }
 
-// TryNext is Next with the stream's end as an error; it is io.EOF where the server ended it.
+// TryNext is Next with the stream's end as an error; it is io.EOF where the server ended it. Heartbeats
+// do not make it wait longer.
 func (s *Stream) TryNext() (StreamEvent, error) {
+	return s.nextThat(func(e StreamEvent) bool { return e.fires })
+}
+
+// nextThat waits for the next block of a kind, for one patience in all.
+func (s *Stream) nextThat(wanted func(StreamEvent) bool) (StreamEvent, error) {
+	watchdog := time.AfterFunc(s.patience, s.hangUp)
 	for {
-		e, err := s.NextBlock()
-		if err != nil || e.fires {
-			return e, err
+		e, err := s.blocks.next()
+		if err == nil && !wanted(e) {
+			continue
 		}
+		if !watchdog.Stop() && err != nil {
+			err = nothingCame(s.patience, err)
+		}
+		return e, err
 	}
 }
 
@@ -162,7 +174,7 @@ func (s *Stream) Expect(want string) {
 func (s *Stream) ExpectEnd() {
 	s.t.Helper()
 	for {
-		_, err := s.NextBlock()
+		_, err := s.TryNext()
 		if err == nil {
 			continue
 		}
@@ -173,7 +185,8 @@ func (s *Stream) ExpectEnd() {
 	}
 }
 
-// Subscribe joins a channel through POST /events/subscribe, as the stream's user, and waits for the
+// Subscribe joins a channel through POST /events/subscribe, or what stands there where the stream has
+// another path, as the stream's user, and waits for the
 // answer on the stream. On a presence channel member is who joins, where the authorizer names nobody.
 func (s *Stream) Subscribe(channel string, member ...herald.Member) Message {
 	s.t.Helper()
@@ -181,7 +194,7 @@ func (s *Stream) Subscribe(channel string, member ...herald.Member) Message {
 	if len(member) > 0 {
 		body["member"] = member[0]
 	}
-	s.call("/events/subscribe", body)
+	s.call("subscribe", body)
 	answer := s.NextMessage()
 	if answer.Type != "subscription_succeeded" || answer.Channel != channel {
 		s.t.Fatalf("subscribe to %s: got %s", channel, answer.Raw)
@@ -192,21 +205,24 @@ func (s *Stream) Subscribe(channel string, member ...herald.Member) Message {
 // Unsubscribe leaves a channel through POST /events/unsubscribe, and waits for the answer on the stream.
 func (s *Stream) Unsubscribe(channel string) {
 	s.t.Helper()
-	s.call("/events/unsubscribe", map[string]any{"connectionId": s.ConnectionID, "channel": channel})
+	s.call("unsubscribe", map[string]any{"connectionId": s.ConnectionID, "channel": channel})
 	if answer := s.NextMessage(); answer.Type != "unsubscribed" || answer.Channel != channel {
 		s.t.Fatalf("unsubscribe from %s: got %s", channel, answer.Raw)
 	}
 }
 
-// call makes one of the stream's calls with the headers and the token that opened the stream.
-func (s *Stream) call(path string, body map[string]any) {
+// call makes one of the stream's calls, below its own path, with the headers and the token that opened
+// the stream.
+func (s *Stream) call(verb string, body map[string]any) {
 	s.t.Helper()
 	raw, err := json.Marshal(body)
 	if err != nil {
 		s.t.Fatalf("encode: %v", err)
 	}
-	if u, err := url.Parse(s.dialed.path); err == nil && u.Query().Has("token") {
-		path += "?" + url.Values{"token": {u.Query().Get("token")}}.Encode()
+	path, query, _ := strings.Cut(s.dialed.path, "?")
+	path = strings.TrimSuffix(path, "/") + "/" + verb
+	if q, err := url.ParseQuery(query); err == nil && q.Has("token") {
+		path += "?" + url.Values{"token": {q.Get("token")}}.Encode()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -222,8 +238,11 @@ func (s *Stream) call(path string, body map[string]any) {
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusOK {
-		s.t.Fatalf("%s: got %d %s, %v, want 200", path, res.StatusCode, answer, err)
+	if err != nil {
+		s.t.Fatalf("%s: read the answer: %v", path, err)
+	}
+	if res.StatusCode != http.StatusOK {
+		s.t.Fatalf("%s: got %d %s, want 200", path, res.StatusCode, answer)
 	}
 }
 

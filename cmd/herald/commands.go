@@ -29,9 +29,10 @@ type configCommands struct {
 
 func newCommands() *commands {
 	c := &commands{}
-	for _, rows := range []*kong.Plugins{&c.Serve.Rows, &c.Dev.Rows, &c.Config.Check.Rows} {
-		*rows = kong.Plugins{flagStruct()}
+	for _, rows := range []*kong.Plugins{&c.Serve.Rows, &c.Config.Check.Rows} {
+		*rows = kong.Plugins{flagStruct(nil)}
 	}
+	c.Dev.Rows = kong.Plugins{flagStruct(openSettings())}
 	return c
 }
 

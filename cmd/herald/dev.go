@@ -104,11 +104,11 @@ func introduce(p process, s *service) {
 Open it in two windows and talk to yourself, or paste into terminals:
 
   Watch a channel, and all domain events
-    SELF listen --channel orders --event '**' --token TOKEN @client
+    SELF listen --channel announcements --event '**' --token TOKEN @client
 
-  Broadcast on the channel
-    SELF broadcast orders created '{"id":42}' --api-key "KEY" @server
-    curl -H "Authorization: Bearer KEY" API/api/v1/broadcast -d '{"channel":"orders","event":"created","data":{"id":42}}'
+  Broadcast on the channel, to which the page listens too
+    SELF broadcast announcements announcement '{"text":"Hello"}' --api-key "KEY" @server
+    curl -H "Authorization: Bearer KEY" API/api/v1/broadcast -d '{"channel":"announcements","event":"announcement","data":{"text":"Hello"}}'
 
   Publish a domain event
     SELF publish user.registered '{"userId":"demo"}' --user-id demo --api-key "KEY" @server

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -41,10 +42,10 @@ func TestDevPrintsCommandsThatWork(t *testing.T) {
 		return words
 	}
 	watcher := start(t, nil, words(0)...)
-	watcher.await(t, watcher.stderr, `listening to channel orders`)
+	watcher.await(t, watcher.stderr, `listening to channel announcements`)
 	watcher.await(t, watcher.stderr, `listening to events \*\*`)
 	invoke(t, nil, words(1)...).want(t, 0, "sent to 1 channel\n", "")
-	watcher.await(t, watcher.stdout, `(?m)^\d\d:\d\d:\d\d  orders  created  \{"id":42\}$`)
+	watcher.await(t, watcher.stdout, `(?m)^\d\d:\d\d:\d\d  announcements  announcement  \{"text":"Hello"\}$`)
 	published := invoke(t, nil, words(2)...)
 	watcher.await(t, watcher.stdout, `(?m)^\d\d:\d\d:\d\d  user.registered  `+strings.TrimSpace(published.stdout)+`  \{"userId":"demo"\}$`)
 	watcher.signals <- syscall.SIGINT
@@ -228,5 +229,36 @@ func TestPagesHaveTheirTypes(t *testing.T) {
 	}
 	if w := recordGet(d, "/b"); w.Code != http.StatusNotFound {
 		t.Errorf("a directory: got %d, want 404", w.Code)
+	}
+}
+
+func TestDevHelpShowsItsOwnDefaults(t *testing.T) {
+	for command, want := range map[string][]string{
+		"dev":   {"join private channels: claims, authenticated, or the address of your callback. [authenticated]", "may see domain events: claims or authenticated. [authenticated]", "closed over this time. [1s]"},
+		"serve": {"join private channels: claims, authenticated, or the address of your callback. [claims]", "may see domain events: claims or authenticated. [claims]", "closed over this time. [10s]"},
+	} {
+		help := strings.Join(strings.Fields(invoke(t, nil, command, "--help").stdout), " ")
+		for _, w := range want {
+			if !strings.Contains(help, w) {
+				t.Errorf("herald %s --help does not say %q:\n%s", command, w, help)
+			}
+		}
+	}
+}
+
+func TestSelf(t *testing.T) {
+	hash := strings.Repeat("0a", 32)
+	for exe, want := range map[string]string{
+		"/tmp/go-build123/b001/exe/herald":       "go run ./cmd/herald",
+		"/var/cache/go/0a/" + hash + "-d/herald": "go run ./cmd/herald",
+		"/var/cache/go/0a/" + hash + "/herald":   "herald",
+		"/usr/local/bin/herald":                  "herald",
+	} {
+		if got := self(exe, nil); got != want {
+			t.Errorf("%s: got %q, want %q", exe, got, want)
+		}
+	}
+	if got := self("", errors.ErrUnsupported); got != "herald" {
+		t.Errorf("unknown: got %q, want herald", got)
 	}
 }

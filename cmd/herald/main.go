@@ -6,12 +6,14 @@ package main
 import (
 	"context"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 )
 
 func main() {
 	os.Exit(run(context.Background(), process{
-		self:    self(),
+		self:    self(os.Executable()),
 		args:    os.Args[1:],
 		environ: os.Environ,
 		stdin:   os.Stdin,
@@ -21,9 +23,12 @@ func main() {
 	}))
 }
 
-// self is what to type for this program again: go run leaves nothing that could be called by name.
-func self() string {
-	if exe, err := os.Executable(); err == nil && strings.Contains(exe, "go-build") {
+// cachedByGo is where go run keeps what it has built, below GOCACHE: a directory named by a hash.
+var cachedByGo = regexp.MustCompile(`^[0-9a-f]{64}-d$`)
+
+// self is what to type for the program at exe again: go run leaves nothing that could be called by name.
+func self(exe string, err error) string {
+	if err == nil && (strings.Contains(exe, "go-build") || cachedByGo.MatchString(filepath.Base(filepath.Dir(exe)))) {
 		return "go run ./cmd/herald"
 	}
 	return "herald"

@@ -206,7 +206,10 @@ func (s *service) wait(ctx, unhurried context.Context, ran chan error) error {
 	case err = <-ran:
 	case <-end.Done():
 	}
-	s.doors.shutdown(end)
+	// What is still connected has nothing under way that it could not ask for again.
+	last, stop := context.WithTimeout(end, s.drain/20)
+	defer stop()
+	s.doors.shutdown(last)
 	if unhurried.Err() != nil {
 		return errKilled
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"log/slog"
 	"reflect"
 	"strconv"
@@ -64,9 +65,10 @@ const (
 // keyAPIKeys is the one key of the file that is more than a text.
 const keyAPIKeys = "api_keys"
 
-// flagStruct is a struct with a field for each flag, so that kong shows them in the help. Kong does not
-// read them: sift has taken them out by then.
-func flagStruct() any {
+// flagStruct is a struct with a field for each flag, so that kong shows them in the help with their
+// defaults, in whose place a command may have some of its own. Kong does not read them: sift has taken
+// them out by then.
+func flagStruct(own layer) any {
 	var fields []reflect.StructField
 	for i, s := range table {
 		if s.fileOnly || s.group == "" {
@@ -74,7 +76,7 @@ func flagStruct() any {
 		}
 		help := s.help
 		if s.def != "" && !s.bare {
-			help += " [" + s.def + "]"
+			help += " [" + cmp.Or(own[s.key].text, s.def) + "]"
 		}
 		field := reflect.StructField{Name: "Flag" + strconv.Itoa(i), Type: reflect.TypeFor[string]()}
 		if s.bare {

@@ -232,7 +232,7 @@ var logs = grouped("Logs",
 var later = []setting{
 	notYet("redis_url", "one node serves alone"),
 	notYet("redis_prefix", "one node serves alone", "herald"),
-	notYet("store_url", "nothing is kept", "none"),
+	notYet("store_url", "nothing is kept", "none", "sqlite::memory:"),
 	notYet("history", "channels have no history", "none"),
 	notYet("event_history", "domain events have no history", "0"),
 	notYet("compression", "messages are sent as they are", "false"),

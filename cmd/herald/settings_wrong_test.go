@@ -15,7 +15,7 @@ jwt_secret:
   nested: text
 api_keys:
 - name: ci
-  key: short
+  key: ''
   scopes: [brodcast]
 - nam: x
   key: 0123456789abcdef
@@ -40,7 +40,7 @@ heartbeat_interval: -1s
 		"herald: adr (herald.yaml:1): unknown; did you mean addr?",
 		"herald: jwt_secret (herald.yaml:5): has to be a text or a list of texts",
 		"herald: api_keys[0].scopes (herald.yaml:9): \"brodcast\" is no scope; did you mean broadcast?",
-		"herald: api_keys[0].key (herald.yaml:8): has 5 characters; at least 16 are needed",
+		"herald: api_keys[0].key (herald.yaml:8): is empty",
 		"herald: api_keys[1].nam (herald.yaml:10): unknown; did you mean name?",
 		"herald: api_keys[1].scopes (herald.yaml:12): entry 1 of 1 is empty",
 		"herald: api_keys[1] (herald.yaml:10): has no name",

@@ -63,7 +63,13 @@ func oneOf[T any](words map[string]T) func(string) (T, error) {
 	}
 }
 
-var asYesNo = oneOf(map[string]bool{"true": true, "false": false})
+func asYesNo(text string) (bool, error) {
+	yes, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, fmt.Errorf("%q is neither true nor false", text)
+	}
+	return yes, nil
+}
 
 // atLeast is a parser of whole numbers.
 func atLeast(least int) func(string) (int, error) {

@@ -23,6 +23,9 @@ var messages = sync.Pool{New: func() any { return new([]byte) }}
 // maxStep is how much of a payload is waited for at once.
 const maxStep = 64 << 10
 
+// maxFrames bounds the fragments of one message, which may be empty and then never end.
+const maxFrames = 16 << 10
+
 // maxPooled keeps one large message from staying in memory for ever.
 const maxPooled = 64 << 10
 
@@ -81,6 +84,7 @@ type reader struct {
 
 	message    *[]byte // of the message under way; nil between messages
 	fragmented bool    // more fragments must come
+	frames     int     // of the message under way
 	valid      int     // how much of the message is known to be UTF-8
 }
 
@@ -184,9 +188,10 @@ func (r *reader) data(h ws.Header) error {
 	}
 	if r.message == nil {
 		r.message = messages.Get().(*[]byte)
-		*r.message, r.valid = (*r.message)[:0], 0
+		*r.message, r.valid, r.frames = (*r.message)[:0], 0, 0
 	}
-	if h.Length > int64(r.limit-len(*r.message)) {
+	r.frames++
+	if h.Length > int64(r.limit-len(*r.message)) || r.frames > maxFrames {
 		return closeWith(tooBig)
 	}
 	if err := r.payload(h); err != nil {

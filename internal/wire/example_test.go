@@ -21,10 +21,10 @@ func ExampleDecode() {
 }
 
 func ExampleSubscribed() {
-	offset := uint64(41)
-	fmt.Printf("%s\n", wire.Subscribed{Channel: "orders", Epoch: "e1", Offset: &offset}.Encode())
+	members := []wire.Member{{ID: "ann"}}
+	fmt.Printf("%s\n", wire.Subscribed{Channel: "presence-room", Members: &members}.Encode())
 	// Output:
-	// {"type":"subscription_succeeded","channel":"orders","epoch":"e1","offset":41}
+	// {"type":"subscription_succeeded","channel":"presence-room","data":{"members":[{"id":"ann"}]}}
 }
 
 func ExampleChannelEvent() {

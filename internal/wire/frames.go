@@ -19,14 +19,6 @@ func StreamConnected(connectionID string) []byte {
 		done()
 }
 
-// StreamConnectedUnresumable greets a channel stream whose positions are too
-// many for an id, so that a client which reconnects must load its state anew.
-func StreamConnectedUnresumable(connectionID string) []byte {
-	return notice("connected", len(connectionID)).
-		in("data").text("connectionId", connectionID).truth("resumable", false).out().
-		done()
-}
-
 // EventStreamConnected greets a domain event stream: the data of its
 // "connected" block, which no envelope surrounds.
 func EventStreamConnected(connectionID string) []byte {
@@ -55,13 +47,11 @@ type Subscribed struct {
 	Channel   string
 	Members   *[]Member // on a presence channel, the subscriber among them
 	Recovered *bool     // where the subscribe had "since"
-	Epoch     string    // on a channel with history
-	Offset    *uint64   // likewise: of the newest message, 0 for none yet
 }
 
 // Encode returns the subscription_succeeded message.
 func (s Subscribed) Encode() []byte {
-	size := len(s.Channel) + len(s.Epoch)
+	size := len(s.Channel)
 	if s.Members != nil {
 		size += membersSize(*s.Members)
 	}
@@ -72,23 +62,7 @@ func (s Subscribed) Encode() []byte {
 	if s.Recovered != nil {
 		o = o.truth("recovered", *s.Recovered)
 	}
-	if s.Epoch != "" {
-		o = o.text("epoch", s.Epoch)
-	}
-	if s.Offset != nil {
-		o = o.unsigned("offset", *s.Offset)
-	}
 	return o.done()
-}
-
-// SubscriptionSucceeded answers a subscribe to a channel without members or history.
-func SubscriptionSucceeded(channel string) []byte {
-	return Subscribed{Channel: channel}.Encode()
-}
-
-// SubscriptionSucceededPresence answers a subscribe to a presence channel without history.
-func SubscriptionSucceededPresence(channel string, members []Member) []byte {
-	return Subscribed{Channel: channel, Members: &members}.Encode()
 }
 
 // SubscriptionError refuses a subscribe to a channel.
@@ -131,15 +105,10 @@ func Error(code, message string) []byte {
 // Pong answers a ping message.
 func Pong() []byte { return frame("pong", 0).done() }
 
-// ChannelEvent is something said on a channel without history. Data is checked
+// ChannelEvent is something said on a channel. Data is checked
 // JSON and stays as it is, byte for byte; nil is null.
 func ChannelEvent(channel, event string, data []byte) []byte {
 	return channelEvent(channel, event, len(data)).raw("data", data).done()
-}
-
-// ChannelEventAt is a [ChannelEvent] of a channel with history.
-func ChannelEventAt(channel, event string, data []byte, at Position) []byte {
-	return channelEvent(channel, event, len(data)+len(at.Epoch)).raw("data", data).position(at).done()
 }
 
 // MemberAdded tells a channel that a member's first connection joined.
@@ -152,29 +121,6 @@ func MemberAdded(channel string, m Member) []byte {
 // MemberRemoved tells a channel that a member's last connection left.
 func MemberRemoved(channel, id string) []byte {
 	return channelEvent(channel, "member_removed", len(id)).in("data").text("id", id).out().done()
-}
-
-// Gap tells a WebSocket's open subscription that it missed something that
-// cannot be filled, and where it goes on.
-func Gap(channel string, at Position) []byte {
-	return channelEvent(channel, "gap", len(at.Epoch)).in("data").position(at).out().done()
-}
-
-// StreamGap is the data of a stream's "gap" block: what was asked for and what there is.
-type StreamGap struct {
-	Channel   string // empty on a stream of domain events
-	Requested string
-	Oldest    string
-	Newest    string
-}
-
-// Encode returns the block's data.
-func (g StreamGap) Encode() []byte {
-	o := object{'{'}
-	if g.Channel != "" {
-		o = o.text("channel", g.Channel)
-	}
-	return o.text("requested", g.Requested).text("oldest", g.Oldest).text("newest", g.Newest).done()
 }
 
 // Draining tells a client that the server goes down, and how long after the

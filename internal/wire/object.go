@@ -32,10 +32,6 @@ func (o object) number(key string, n int64) object {
 	return strconv.AppendInt(o.key(key), n, 10)
 }
 
-func (o object) unsigned(key string, n uint64) object {
-	return strconv.AppendUint(o.key(key), n, 10)
-}
-
 func (o object) truth(key string, value bool) object {
 	return strconv.AppendBool(o.key(key), value)
 }
@@ -62,10 +58,6 @@ func (o object) texts(key string, values []string) object {
 		o = appendQuoted(o, v)
 	}
 	return append(o, ']')
-}
-
-func (o object) position(at Position) object {
-	return o.text("epoch", at.Epoch).unsigned("offset", at.Offset)
 }
 
 // key begins a member. Keys are this package's own and need no escaping; no

@@ -34,11 +34,6 @@ func Block(event, id string, data []byte) []byte {
 	return append(b, '\n')
 }
 
-// Comment is a line that clients ignore, and its empty line.
-func Comment(text string) []byte {
-	return append(appendLine(nil, ": ", oneLine(text)), '\n')
-}
-
 // Retry tells the client how long to wait before it reconnects. Less than
 // nothing is nothing: clients ignore what is not all digits.
 func Retry(d time.Duration) []byte {

@@ -24,16 +24,10 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("invalid JSON at byte %d: %s", e.Offset, e.Reason)
 }
 
-// Check reports a [*SyntaxError] unless data is exactly one JSON value (RFC
+// Compact removes insignificant white space; strings and numbers keep their
+// bytes. Where there is nothing to remove, the result is data itself, not a
+// copy. It returns a [*SyntaxError] unless data is exactly one JSON value (RFC
 // 8259) in valid UTF-8 that nests no deeper than [MaxDepth].
-func Check(data []byte) error {
-	s := scanner{data: data}
-	return s.document()
-}
-
-// Compact checks data like [Check] and removes insignificant white space.
-// Strings and numbers keep their bytes. Where there is nothing to remove, the
-// result is data itself, not a copy.
 func Compact(data []byte) ([]byte, error) {
 	s := scanner{data: data}
 	if err := s.document(); err != nil {
@@ -53,7 +47,7 @@ type Field struct {
 }
 
 // Object returns the members of the one object that data must be, in order.
-// It checks like [Check] and refuses two members of one name, however escaped:
+// It checks like [Compact] and refuses two members of one name, however escaped:
 // two readers of such a text may each believe another of them.
 func Object(data []byte) ([]Field, error) {
 	return objectUpTo(math.MaxInt, data)

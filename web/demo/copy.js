@@ -18,7 +18,7 @@ ws.onmessage = ({ data }) => {
 };
 const hints = {
   broadcast: "Paste it in a terminal: the words appear in the lobby of every window.",
-  publish: "Paste it in a terminal: the event appears in the list, and in the audit log.",
+  publish: "Paste it in a terminal: the event appears in the list.",
   browser: "Paste it in this page's console, then proclaim something.",
 };
 
