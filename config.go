@@ -157,7 +157,9 @@ func (c Config) warnOfShort() {
 }
 
 func (c Config) withDefaults() Config {
-	c.Authorizer = cmpAuthorizer(c.Authorizer)
+	if c.Authorizer == nil {
+		c.Authorizer = ByClaims()
+	}
 	c.EventAccess = cmp.Or(c.EventAccess, EventsByClaims)
 	if c.ClientEvents.Channels == nil {
 		c.ClientEvents.Channels = []string{"private-**", "presence-**"}
@@ -176,13 +178,6 @@ func (c Config) withDefaults() Config {
 		c.clock = clock.System()
 	}
 	return c
-}
-
-func cmpAuthorizer(a Authorizer) Authorizer {
-	if a == nil {
-		return ByClaims()
-	}
-	return a
 }
 
 // FieldError is one wrong field of a [Config]. The Field is its path, such as "Limits.MaxQueue".

@@ -152,7 +152,7 @@ func (s *Server) broadcast(ctx context.Context, messages ...message) error {
 	}
 	var posts []hub.Message
 	for _, m := range messages {
-		if s.hub.Count(m.channel.String()) > 0 {
+		if s.hub.Count(m.channel.String()) > 0 { // or its frame would be made for nobody
 			posts = append(posts, m.onWire())
 		}
 	}

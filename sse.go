@@ -2,6 +2,7 @@ package herald
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -73,7 +74,7 @@ func (s *Server) serveChannelStream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if user == nil && s.config.Users.Required {
-		writePlainError(w, cmpError(tokenErr, refuse(CodeUnauthorized, "Authentication required")))
+		writePlainError(w, cmp.Or(tokenErr, error(refuse(CodeUnauthorized, "Authentication required"))))
 		return
 	}
 	names := queryList(r, "channels", "channel")
@@ -98,13 +99,6 @@ func (s *Server) serveChannelStream(w http.ResponseWriter, r *http.Request) {
 		}
 		return o
 	})
-}
-
-func cmpError(err, otherwise error) error {
-	if err != nil {
-		return err
-	}
-	return otherwise
 }
 
 // firstJoin is a channel named in the stream's own address, and what the authorizer said of it.
