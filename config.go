@@ -129,6 +129,7 @@ type Limits struct {
 	MaxChannels         int // of one connection; 200
 	MaxPayloadSize      int // bytes of one message; 1 MiB
 	MaxQueue            int // bytes waiting for one connection; 4 MiB
+	MaxQueueTotal       int // bytes waiting for all connections of the process; 256 MiB
 }
 
 // KeepAlive says how often silence is broken; 0 is the default that each field names.
@@ -168,6 +169,7 @@ func (c Config) withDefaults() Config {
 	c.Limits.MaxChannels = cmp.Or(c.Limits.MaxChannels, 200)
 	c.Limits.MaxPayloadSize = cmp.Or(c.Limits.MaxPayloadSize, 1<<20)
 	c.Limits.MaxQueue = cmp.Or(c.Limits.MaxQueue, 4<<20)
+	c.Limits.MaxQueueTotal = cmp.Or(c.Limits.MaxQueueTotal, max(256<<20, c.Limits.MaxQueue))
 	c.KeepAlive.PingInterval = cmp.Or(c.KeepAlive.PingInterval, 30*time.Second)
 	c.KeepAlive.HeartbeatInterval = cmp.Or(c.KeepAlive.HeartbeatInterval, 15*time.Second)
 	c.KeepAlive.EventHeartbeatInterval = cmp.Or(c.KeepAlive.EventHeartbeatInterval, 30*time.Second)
@@ -211,6 +213,7 @@ func (c Config) validate() error {
 	v.notNegative("Limits.MaxChannels", int64(c.Limits.MaxChannels))
 	v.atLeast("Limits.MaxPayloadSize", int64(c.Limits.MaxPayloadSize), 128)
 	v.atLeast("Limits.MaxQueue", int64(c.Limits.MaxQueue), 1024)
+	v.atLeast("Limits.MaxQueueTotal", int64(c.Limits.MaxQueueTotal), int64(c.Limits.MaxQueue))
 	v.notNegative("KeepAlive.PingInterval", int64(c.KeepAlive.PingInterval))
 	v.notNegative("KeepAlive.HeartbeatInterval", int64(c.KeepAlive.HeartbeatInterval))
 	v.notNegative("KeepAlive.EventHeartbeatInterval", int64(c.KeepAlive.EventHeartbeatInterval))

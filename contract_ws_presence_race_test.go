@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/gobwas/ws"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/herald-events/herald"
 	"github.com/herald-events/herald/heraldtest"
@@ -146,7 +147,8 @@ func TestWebSocketPresenceListAgainFitsTheNews(t *testing.T) {
 func TestWebSocketPresenceWhoDiesWhileSubscribing(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	srv := heraldtest.Start(t, herald.Config{})
+	registry := prometheus.NewRegistry()
+	srv := heraldtest.Start(t, herald.Config{Metrics: registry})
 	watcher := srv.Dial(t)
 	known := wsMembers{}
 	known.apply(t, watcher.Subscribe(wsRoom, herald.Member{ID: "watcher"}))
@@ -161,7 +163,8 @@ func TestWebSocketPresenceWhoDiesWhileSubscribing(t *testing.T) {
 	}
 	wg.Wait()
 	wsEventually(t, "the watcher is alone", func() bool {
-		return srv.SubscriberCount(wsRoom) == 1 && len(srv.PresenceMembers(wsRoom)) == 1
+		open := wsMetric(t, registry, "herald_connections", "transport", "websocket") // one may still have its join unread
+		return open == 1 && srv.SubscriberCount(wsRoom) == 1 && len(srv.PresenceMembers(wsRoom)) == 1
 	})
 	for _, m := range watcher.Settle() {
 		known.apply(t, m)

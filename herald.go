@@ -27,6 +27,7 @@ type Server struct {
 	doors   *doors
 	// clientEvents are the channels on which clients may send.
 	clientEvents []pattern.Pattern
+	beats        beats
 	beginning    string // the position before the first domain event
 
 	closing chan struct{} // closed by Close, through closeOnce
@@ -65,13 +66,18 @@ func New(config Config) (*Server, error) {
 		doors:  newDoors(config.Limits),
 
 		clientEvents: parseAll(config.ClientEvents.Channels),
+		beats:        newBeats(config.KeepAlive),
 		beginning:    newBeginning(),
 
 		closing: make(chan struct{}),
 		ended:   make(chan struct{}),
 	}
 	s.closeOnce = sync.OnceFunc(func() { close(s.closing) })
-	s.hub, s.loops = hub.New(socket.Config{MaxQueue: config.Limits.MaxQueue, Clock: config.clock})
+	s.hub, s.loops = hub.New(socket.Config{
+		MaxQueue:      config.Limits.MaxQueue,
+		MaxQueueTotal: config.Limits.MaxQueueTotal,
+		Clock:         config.clock,
+	})
 	s.rooms = newRooms(s.hub)
 	s.bus = bus.New[Event](bus.Config{OnFailure: s.handlerFailed})
 	var err error

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -87,8 +86,7 @@ func (s *Server) serveChannelStream(w http.ResponseWriter, r *http.Request) {
 	header.Set("X-Accel-Buffering", "no")
 	n := newConnection{session: session{ip: a.clientIP(r), id: newConnectionID(), user: user}, tokenErr: tokenErr}
 	first := s.admitAll(r, n, names)
-	beat := socket.KeepAlive{Interval: s.config.KeepAlive.HeartbeatInterval, Beat: []byte(wire.StreamHeartbeat)}
-	s.stream(w, r, beat, n.ip, func(c *socket.Conn) socket.Owner {
+	s.stream(w, r, s.beats.stream, n.ip, func(c *socket.Conn) socket.Owner {
 		o := &streamSession{session: n.session}
 		c.SendBlock(wire.Retry(s.jitteredRetry()))
 		o.open(s, c, o)
@@ -177,8 +175,7 @@ func (s *Server) serveEventStream(w http.ResponseWriter, r *http.Request) {
 		header.Set("Connection", "keep-alive")
 	}
 	n := session{ip: a.clientIP(r), id: newConnectionID(), user: user}
-	beat := socket.KeepAlive{Interval: s.config.KeepAlive.EventHeartbeatInterval, Beat: []byte(wire.EventStreamHeartbeat)}
-	s.stream(w, r, beat, n.ip, func(c *socket.Conn) socket.Owner {
+	s.stream(w, r, s.beats.eventStream, n.ip, func(c *socket.Conn) socket.Owner {
 		o := &streamSession{session: n, ofEvents: true}
 		c.SendBlock([]byte(wire.EventStreamComment))
 		c.SendBlock(wire.Retry(s.jitteredRetry()))
@@ -190,7 +187,7 @@ func (s *Server) serveEventStream(w http.ResponseWriter, r *http.Request) {
 }
 
 // stream answers with an event stream and serves it to its end.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, beat socket.KeepAlive, ip netip.Addr, own func(*socket.Conn) socket.Owner) {
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, beat *socket.KeepAlive, ip netip.Addr, own func(*socket.Conn) socket.Owner) {
 	if !s.ready() {
 		s.warnIfNotRun()
 		s.comeBack(w)
@@ -242,9 +239,6 @@ func (s *Server) attachStream(w http.ResponseWriter, r *http.Request, opts socke
 	if conn == nil {
 		w.WriteHeader(http.StatusOK)
 		return s.loops.ServeStream(w, r, opts, own)
-	}
-	if opts.KeepAlive.Beat != nil {
-		opts.KeepAlive.Beat = fmt.Appendf(nil, "%x\r\n%s\r\n", len(opts.KeepAlive.Beat), opts.KeepAlive.Beat)
 	}
 	if err := writeStreamHead(conn, w.Header()); err != nil {
 		_ = conn.Close()

@@ -98,7 +98,7 @@ func (s *Server) attachWebSocket(conn net.Conn, early []byte, n newConnection) {
 		return
 	}
 	opts := socket.Options{
-		KeepAlive:  socket.KeepAlive{Interval: s.config.KeepAlive.PingInterval, Beat: ws.CompiledPing, Answered: true},
+		KeepAlive:  s.beats.webSocket,
 		MaxPayload: s.config.Limits.MaxPayloadSize,
 		Early:      early,
 	}

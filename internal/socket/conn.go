@@ -1,9 +1,6 @@
 package socket
 
 import (
-	"net"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -17,46 +14,32 @@ type Owner interface {
 	Closed(Reason)
 }
 
-// KeepAlive says how silence is broken on a connection.
-type KeepAlive struct {
-	Interval time.Duration // jittered by a tenth; 0: never
-	Beat     []byte        // what is sent, as it goes over the wire
-	// Answered says that the peer must show life within two intervals (WebSocket pings).
-	Answered bool
-}
-
-// Conn is one connection.
+// Conn is one connection. There are many, and most of them are idle: each byte of it counts.
 type Conn struct {
 	// Immutable after attach.
 	loop    *Loop
+	link    link
+	keep    *KeepAlive // nil: nothing is kept alive
+	limit   int        // bytes of one message of the peer
 	dialect Dialect
-	out     sink
-	keep    KeepAlive
-	credit  chan struct{} // the loop lets the reader go on; closed after the owner's last call
 
 	// Owned by the loop.
-	owner   Owner
-	held    bool // the reader waits for Release
-	waiting bool // the reader waits for its credit
+	feeding bool // messages are being handed to the owner
+	held    bool // no message comes until Release
 	closed  bool
-	reason  Reason
-	beatAt  int64 // nanoseconds of the loop's life, as the next two; 0: never
+	timer   int32 // the index in the loop's heap; -1: none
+	owner   Owner
+	in      *incoming // what has come of a message that is not whole; nil: nothing
+	// Times are nanoseconds of the loop's life; 0: never.
+	seen    int64 // when the peer last showed life
+	beatAt  int64
 	alarmAt int64
-	wakeAt  int64 // the earliest of all, and the order in the loop's heap
-	timer   int   // the index in the loop's heap; -1: none
-
-	seen atomic.Int64 // when the peer last showed life; the reader writes it
-
-	mu       sync.Mutex // guards the fields below; taken last
-	queue    [][]byte   // what the kernel did not take
-	queued   int        // bytes, with those that the writer has taken out and not yet written
-	partial  bool       // queue[0] is the rest of a message of which the peer has the beginning
-	flushing bool       // a writer goroutine is at work; only it writes now
-	ending   bool       // the queue's last bytes are the connection's last
+	cutAt   int64 // when the link is cut, whatever still waits
 }
 
-// queueEntry is what one waiting message costs beside its bytes, which are shared.
-const queueEntry = 24
+func (ls *Loops) newConn(d Dialect, opts Options) Conn {
+	return Conn{loop: ls.pick(), keep: opts.KeepAlive, limit: opts.MaxPayload, dialect: d, timer: -1}
+}
 
 // Loop is the loop to which the connection belongs. Safe for concurrent use.
 func (c *Conn) Loop() *Loop { return c.loop }
@@ -88,54 +71,11 @@ func (c *Conn) Send(frames []byte) {
 	if c.closed || len(frames) == 0 {
 		return
 	}
-	switch c.enqueue(frames) {
+	switch c.link.send(frames) {
 	case sendLost:
 		c.lost()
 	case sendFull:
 		c.Close(SlowConsumer)
-	}
-}
-
-type sendResult uint8
-
-const (
-	sent sendResult = iota
-	sendFull
-	sendLost
-)
-
-func (c *Conn) enqueue(frames []byte) sendResult {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.flushing && len(c.queue) == 0 { // a queue that nobody writes has no loops any more
-		n, err := c.out.try(&c.loop.try, frames)
-		if err != nil {
-			return sendLost
-		}
-		if n == len(frames) {
-			return sent
-		}
-		c.partial = n > 0
-		frames = frames[n:]
-	}
-	// Into an empty queue goes whatever comes: a peer that has read everything is not slow.
-	if c.queued > 0 && c.queued+len(frames)+queueEntry > c.loop.set.config.MaxQueue {
-		return sendFull
-	}
-	c.pushLocked(frames)
-	return sent
-}
-
-// pushLocked queues and sees to it that somebody writes; c.mu must be held.
-func (c *Conn) pushLocked(b []byte) {
-	c.queue = append(c.queue, b)
-	c.queued += len(b) + queueEntry
-	c.startWriterLocked()
-}
-
-func (c *Conn) startWriterLocked() {
-	if !c.flushing {
-		c.flushing = c.loop.set.start(c.flush)
 	}
 }
 
@@ -145,10 +85,8 @@ func (c *Conn) Close(why Reason) {
 	if !c.end(why) {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if why == SlowConsumer {
-		c.dropLocked()
+	if why.slow() {
+		c.link.drop()
 	}
 	var last []byte
 	switch c.dialect {
@@ -157,28 +95,16 @@ func (c *Conn) Close(why Reason) {
 	case ChunkedStream:
 		last = lastChunk
 	}
-	c.ending = true
-	c.out.hurry(c.loop.set.config.Linger)
-	if len(last) > 0 {
-		c.queue = append(c.queue, last)
-	}
-	c.startWriterLocked()
-}
-
-// dropLocked forgets what waits, but for the rest of a message that the peer has begun to read.
-func (c *Conn) dropLocked() {
-	keep := 0
-	if c.partial && len(c.queue) > 0 {
-		keep = 1
-	}
-	clear(c.queue[keep:])
-	c.queue = c.queue[:keep]
+	c.link.finish(last)
 }
 
 // lost ends the connection without a word: there is nobody to say it to.
-func (c *Conn) lost() {
-	if c.end(Gone) {
-		c.out.abort()
+func (c *Conn) lost() { c.cut(Gone) }
+
+// cut ends the connection at once, whatever waits.
+func (c *Conn) cut(why Reason) {
+	if c.end(why) {
+		c.link.abort()
 	}
 }
 
@@ -187,10 +113,24 @@ func (c *Conn) end(why Reason) bool {
 	if c.closed {
 		return false
 	}
-	c.closed, c.reason = true, why
-	c.loop.schedule(c, 0)
-	c.loop.closing = append(c.loop.closing, c)
+	c.closed = true
+	c.cutAt = 0
+	c.reschedule()
+	c.loop.closing = append(c.loop.closing, closing{c, why})
 	return true
+}
+
+// closing is a connection whose owner is still to be told.
+type closing struct {
+	conn *Conn
+	why  Reason
+}
+
+// tellOwner makes the owner's last call.
+func (e closing) tellOwner() {
+	e.conn.owner.Closed(e.why)
+	e.conn.forgetIncoming()
+	e.conn.link.over()
 }
 
 // Hold stops the messages of the connection until Release, while something that was begun on
@@ -199,14 +139,12 @@ func (c *Conn) Hold() { c.held = true }
 
 // Release lets the next message come.
 func (c *Conn) Release() {
+	if !c.held {
+		return
+	}
 	c.held = false
-	c.giveCredit()
-}
-
-func (c *Conn) giveCredit() {
-	if c.waiting && !c.held && !c.closed {
-		c.waiting = false
-		c.credit <- struct{}{}
+	if !c.feeding && !c.closed {
+		c.link.resume()
 	}
 }
 
@@ -227,15 +165,11 @@ func (c *Conn) SetAlarm(at time.Time) {
 	c.reschedule()
 }
 
-// sink is where a connection's bytes go.
-type sink interface {
-	// try writes what can be written without waiting.
-	try(w *tryWriter, b []byte) (int, error)
-	// write waits until everything is written.
-	write(bufs *net.Buffers) error
-	// hurry bounds what is still to be written.
-	hurry(d time.Duration)
-	// finish is called after the last byte, abort instead of it or after it.
-	finish()
-	abort()
+// cutIn has the link cut when d has passed; 0 takes it back.
+func (c *Conn) cutIn(d time.Duration) {
+	c.cutAt = 0
+	if d > 0 {
+		c.cutAt = c.loop.life(c.loop.Now()) + int64(d)
+	}
+	c.reschedule()
 }

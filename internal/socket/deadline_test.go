@@ -26,7 +26,7 @@ func TestWriteDeadlineEndsWithTheWrite(t *testing.T) {
 	defer peers.Close()
 	go func() { _, _ = io.Copy(io.Discard, peers) }()
 	conn := &timed{Conn: ours}
-	out := newNetSink(conn, ChunkedStream)
+	out := newNetSink(conn, ChunkedStream, Config{Stall: time.Minute, Linger: time.Hour})
 	write := func() {
 		if err := out.write(&net.Buffers{[]byte("block")}); err != nil {
 			t.Fatal(err)
@@ -36,7 +36,7 @@ func TestWriteDeadlineEndsWithTheWrite(t *testing.T) {
 	if !conn.deadline.IsZero() {
 		t.Errorf("after a write the deadline is %v, want none", conn.deadline)
 	}
-	out.hurry(time.Hour)
+	out.hurry()
 	last := conn.deadline
 	write()
 	if !conn.deadline.Equal(last) || last.IsZero() {

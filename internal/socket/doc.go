@@ -6,6 +6,8 @@
 // a [Shard] need no lock. Work gets onto a loop with [Loop.Post], which never waits. Methods of
 // [Conn] are for the connection's loop alone unless they say otherwise.
 //
-// Beside the loop a connection has a goroutine that reads, and one that writes for as long as the
-// kernel has not taken everything. Neither touches what the loop owns.
+// How the bytes travel is the connection's link. On Linux a plain TCP connection is a descriptor that
+// the loop reads and writes itself, without waiting: an idle one has no goroutine and no buffer. Where
+// the loop cannot do that (TLS ended in this process, HTTP/2, other systems), a goroutine reads, and
+// one writes for as long as something waits; neither touches what the loop owns.
 package socket

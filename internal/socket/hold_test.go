@@ -78,7 +78,7 @@ const (
 func TestKeepAlive(t *testing.T) {
 	r := newRig(t, socket.Config{})
 	beat := socket.TextFrame([]byte("beat"))
-	o, p := r.webSocket(socket.Options{KeepAlive: socket.KeepAlive{Interval: interval, Beat: beat, Answered: true}})
+	o, p := r.webSocket(socket.Options{KeepAlive: &socket.KeepAlive{Interval: interval, Beat: beat, Answered: true}})
 	for range 5 {
 		r.clock.Advance(oneBeat)
 		p.wantText("beat")
@@ -93,7 +93,7 @@ func TestKeepAlive(t *testing.T) {
 // TestKeepAliveSpreadsBeats: clients that came back together do not beat together.
 func TestKeepAliveSpreadsBeats(t *testing.T) {
 	r := newRig(t, socket.Config{})
-	keep := socket.KeepAlive{Interval: interval, Beat: socket.TextFrame([]byte("beat"))}
+	keep := &socket.KeepAlive{Interval: interval, Beat: socket.TextFrame([]byte("beat"))}
 	_, first := r.webSocket(socket.Options{KeepAlive: keep})
 	r.clock.Advance(interval / 2)
 	const connections = 64
@@ -122,7 +122,7 @@ func TestKeepAliveSpreadsBeats(t *testing.T) {
 // TestSilentStreamStaysOpen: nobody answers on an event stream.
 func TestSilentStreamStaysOpen(t *testing.T) {
 	r := newRig(t, socket.Config{})
-	o, p := r.webSocket(socket.Options{KeepAlive: socket.KeepAlive{Interval: interval, Beat: socket.TextFrame([]byte("beat"))}})
+	o, p := r.webSocket(socket.Options{KeepAlive: &socket.KeepAlive{Interval: interval, Beat: socket.TextFrame([]byte("beat"))}})
 	for range 10 {
 		r.clock.Advance(oneBeat)
 		p.wantText("beat")

@@ -1,10 +1,13 @@
 package socket
 
 import (
-	"container/heap"
+	"bytes"
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/gobwas/ws"
 
 	"github.com/herald-events/herald/internal/clock"
 )
@@ -25,10 +28,15 @@ type Loop struct {
 	wake  chan struct{} // holds one token while the inbox may have something
 
 	// Owned by run.
-	conns   map[*Conn]struct{} // until their reader has ended
-	timers  timerHeap
-	closing []*Conn // closed in this turn; their owners are told at its end
-	try     tryWriter
+	poller      poller                // the connections whose descriptors are the loop's
+	carried     map[*carried]struct{} // those that goroutines carry, until their reader has ended
+	timers      timers
+	closing     []closing // closed in this turn; their owners are told at its end
+	blanks      blanks
+	header      bytes.Reader // of the frame that is being read
+	headerBytes [ws.MaxHeaderSize]byte
+
+	shedAsked atomic.Bool // shed is posted
 
 	mu    sync.Mutex // guards the fields below
 	inbox []task
@@ -77,22 +85,33 @@ func (l *Loop) life(at time.Time) int64 { return int64(at.Sub(l.born)) }
 
 // run is the loop. When ctx ends it cuts what is still connected.
 func (l *Loop) run(ctx context.Context) {
+	watching := l.poller.start()
+	defer watching.Wait()
+	defer l.poller.close()
 	timer := l.clock.NewTimer()
 	defer timer.Stop()
 	for {
-		select {
-		case <-l.wake:
-		case <-timer.C():
-		case <-ctx.Done():
-			l.end()
-			return
-		}
 		l.turn()
-		l.fireTimers()
+		if l.poller.poll() > 0 {
+			l.flush()
+			if ctx.Err() == nil {
+				continue // there may be more, and whoever is quick to answer is not made to wait
+			}
+		}
 		if next := l.timers.next(); next != 0 {
 			timer.Set(l.born.Add(time.Duration(next)))
 		} else {
 			timer.Stop()
+		}
+		l.poller.watch()
+		select {
+		case <-l.wake:
+		case <-timer.C():
+		case <-l.poller.ready:
+			l.poller.watched()
+		case <-ctx.Done():
+			l.end()
+			return
 		}
 	}
 }
@@ -100,6 +119,9 @@ func (l *Loop) run(ctx context.Context) {
 func (l *Loop) take() []task {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.inbox) == 0 {
+		return nil
+	}
 	tasks := l.inbox
 	l.inbox, l.spare = l.spare[:0], nil
 	return tasks
@@ -107,7 +129,7 @@ func (l *Loop) take() []task {
 
 func (l *Loop) giveBack(tasks []task) {
 	clear(tasks)
-	if cap(tasks) > 4096 { // a burst's slice is not kept for ever
+	if len(tasks) == 0 || cap(tasks) > 4096 { // a burst's slice is not kept for ever
 		return
 	}
 	l.mu.Lock()
@@ -115,19 +137,27 @@ func (l *Loop) giveBack(tasks []task) {
 	l.spare = tasks[:0]
 }
 
-// turn runs what is in the inbox, and flushes.
+// turn runs what is in the inbox, and what is due, and flushes.
 func (l *Loop) turn() {
+	l.runInbox()
+	l.flush()
+	l.fireTimers()
+}
+
+// runInbox runs what is in the inbox. What that leaves waiting is flushed only where it is too much for
+// one batch: then whoever reads again, and what is due, is not held up either.
+func (l *Loop) runInbox() {
 	tasks := l.take()
 	bytes := 0
 	for _, t := range tasks {
 		if bytes += max(t.bytes, taskBytes); bytes > turnBytes {
 			l.flush()
-			l.fireTimers() // a full inbox must not hold up what is due
+			l.poller.pollWritable()
+			l.fireTimers()
 			bytes = t.bytes
 		}
 		t.run()
 	}
-	l.flush()
 	l.giveBack(tasks)
 }
 
@@ -139,22 +169,33 @@ func (l *Loop) flush() {
 		closed := l.closing
 		l.closing = nil
 		for _, c := range closed {
-			c.owner.Closed(c.reason)
-			close(c.credit) // not before: the owner may still have been reading the last message
+			c.tellOwner()
 		}
 	}
 }
 
 func (l *Loop) fireTimers() {
+	if len(l.timers) == 0 {
+		return
+	}
 	now := l.clock.Now()
 	at := l.life(now)
-	for n := len(l.timers); n > 0 && len(l.timers) > 0 && l.timers[0].wakeAt <= at; n-- {
-		l.timers[0].wakeUp(now)
+	for n := len(l.timers); n > 0 && len(l.timers) > 0 && l.timers[0].at <= at; n-- {
+		l.timers[0].conn.wakeUp(now)
 	}
 	l.flush()
 }
 
-// end cuts every connection, also those that linger for their peer's close frame.
+// each calls f for every connection, also those that linger for their peer's close frame. f may
+// cut them.
+func (l *Loop) each(f func(*Conn)) {
+	l.poller.each(f)
+	for k := range l.carried {
+		f(&k.Conn)
+	}
+}
+
+// end cuts every connection.
 func (l *Loop) end() {
 	l.mu.Lock()
 	l.ended = true
@@ -165,57 +206,9 @@ func (l *Loop) end() {
 		t.run() // what was accepted is delivered, as far as the sockets take it
 	}
 	l.flush()
-	for c := range l.conns {
+	l.each(func(c *Conn) {
 		c.Close(GoingAway)
-		c.out.abort()
-	}
+		c.link.abort()
+	})
 	l.flush()
-}
-
-// timerHeap orders connections by the time at which the loop must look at them.
-type timerHeap []*Conn
-
-func (h timerHeap) Len() int           { return len(h) }
-func (h timerHeap) Less(i, j int) bool { return h[i].wakeAt < h[j].wakeAt }
-func (h timerHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].timer, h[j].timer = i, j
-}
-
-// Push implements heap.Interface.
-func (h *timerHeap) Push(x any) {
-	c := x.(*Conn)
-	c.timer = len(*h)
-	*h = append(*h, c)
-}
-
-// Pop implements heap.Interface.
-func (h *timerHeap) Pop() any {
-	last := len(*h) - 1
-	c := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	c.timer = -1
-	return c
-}
-
-func (h timerHeap) next() int64 {
-	if len(h) == 0 {
-		return 0
-	}
-	return h[0].wakeAt
-}
-
-// schedule puts c where its wakeAt belongs; 0 takes it out.
-func (l *Loop) schedule(c *Conn, wakeAt int64) {
-	c.wakeAt = wakeAt
-	switch {
-	case wakeAt == 0 && c.timer >= 0:
-		heap.Remove(&l.timers, c.timer)
-	case wakeAt == 0:
-	case c.timer >= 0:
-		heap.Fix(&l.timers, c.timer)
-	default:
-		heap.Push(&l.timers, c)
-	}
 }

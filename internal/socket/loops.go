@@ -14,10 +14,12 @@ import (
 
 // Config says how connections are kept.
 type Config struct {
-	Loops    int           // 0: one per core
-	MaxQueue int           // bytes that may wait for one connection
-	Linger   time.Duration // how long a closed connection may take to read its last bytes; 0: 10 s
-	Clock    clock.Clock
+	Loops         int           // 0: one per core
+	MaxQueue      int           // bytes that may wait for one connection
+	MaxQueueTotal int           // bytes that may wait for all of them; 0: no bound
+	Linger        time.Duration // how long a closed connection may take to read its last bytes; 0: 10 s
+	Stall         time.Duration // how long the peer of an event stream may read nothing; 0: 30 s
+	Clock         clock.Clock
 	// NewShard makes the hub's part of a loop.
 	NewShard func(*Loop) Shard
 }
@@ -28,8 +30,9 @@ type Loops struct {
 	config Config
 	loops  []*Loop
 
-	next atomic.Uint32  // the loop that gets the next connection
-	wg   sync.WaitGroup // loops, readers and writers
+	next   atomic.Uint32  // the loop that gets the next connection
+	queued atomic.Int64   // bytes that wait for all connections
+	wg     sync.WaitGroup // loops, readers and writers
 
 	mu       sync.Mutex // guards the fields below
 	running  bool
@@ -45,16 +48,16 @@ var ErrNotRunning = errors.New("the server is not running")
 func New(config Config) *Loops {
 	config.Loops = cmp.Or(config.Loops, runtime.GOMAXPROCS(0))
 	config.Linger = cmp.Or(config.Linger, 10*time.Second)
+	config.Stall = cmp.Or(config.Stall, 30*time.Second)
 	set := &Loops{config: config}
 	for range config.Loops {
 		l := &Loop{
-			set:   set,
-			clock: config.Clock,
-			born:  config.Clock.Now().Add(-time.Second),
-			wake:  make(chan struct{}, 1),
-			conns: map[*Conn]struct{}{},
+			set:     set,
+			clock:   config.Clock,
+			born:    config.Clock.Now().Add(-time.Second),
+			wake:    make(chan struct{}, 1),
+			carried: map[*carried]struct{}{},
 		}
-		l.try.init()
 		l.shard = config.NewShard(l)
 		set.loops = append(set.loops, l)
 	}
@@ -67,6 +70,9 @@ func (ls *Loops) All() []*Loop { return ls.loops }
 // Run runs the loops until ctx ends, then cuts what is still connected and waits until the last
 // goroutine is gone.
 func (ls *Loops) Run(ctx context.Context) {
+	for _, l := range ls.loops {
+		l.poller.open()
+	}
 	ls.mu.Lock()
 	ls.running, ls.life = true, ctx
 	ls.mu.Unlock()
@@ -135,6 +141,9 @@ func (ls *Loops) count(change int) {
 	}
 	ls.onEmpty = nil
 }
+
+// lingerRead is how long the peer may take to answer the end of our side with the end of its own.
+const lingerRead = 5 * time.Second
 
 func (ls *Loops) pick() *Loop {
 	return ls.loops[ls.next.Add(1)%uint32(len(ls.loops))]

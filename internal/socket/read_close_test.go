@@ -1,6 +1,7 @@
 package socket_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -131,7 +132,7 @@ func TestReadsEarly(t *testing.T) {
 	stream := append(text("first"), text("second")...)
 	for cut := range len(stream) + 1 {
 		server, client := r.connect()
-		o, p := r.attach(server, socket.Options{Early: stream[:cut]}), newPeer(t, client)
+		o, p := r.attach(server, socket.Options{Early: bytes.Clone(stream[:cut])}), newPeer(t, client)
 		p.write(stream[cut:])
 		o.wantMessage("first")
 		o.wantMessage("second")

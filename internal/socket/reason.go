@@ -13,14 +13,24 @@ type Reason struct {
 var (
 	Gone         = Reason{uint16(ws.StatusAbnormalClosure), "gone"} // the peer went without a word
 	GoingAway    = Reason{uint16(ws.StatusGoingAway), "server is draining"}
-	SlowConsumer = Reason{4408, "slow consumer"}
 	NoSignOfLife = Reason{4409, "no sign of life"}
+
+	// The three ways of reading too slowly: the connection's own queue was full, it had one of the longest
+	// when all of them together were, or its peer took nothing for too long.
+	SlowConsumer = Reason{slowCode, "slow consumer"}
+	Overloaded   = Reason{slowCode, "slow consumer: the server's queues are full"}
+	Stalled      = Reason{slowCode, "slow consumer: nothing was read"}
 
 	protocolError = Reason{uint16(ws.StatusProtocolError), "protocol error"}
 	binaryFrame   = Reason{uint16(ws.StatusUnsupportedData), "only text frames are spoken here"}
 	invalidUTF8   = Reason{uint16(ws.StatusInvalidFramePayloadData), "invalid UTF-8"}
 	tooBig        = Reason{uint16(ws.StatusMessageTooBig), "message too big"}
 )
+
+const slowCode = 4408
+
+// slow tells whether the peer is given up for what it does not read.
+func (r Reason) slow() bool { return r == SlowConsumer || r == Overloaded || r == Stalled }
 
 func (r Reason) frame() []byte {
 	if r == Gone {

@@ -77,10 +77,12 @@ func TestSlowConsumerBeginsAMessage(t *testing.T) {
 
 // TestSlowConsumerThatNeverReads ends although its last bytes are never read.
 func TestSlowConsumerThatNeverReads(t *testing.T) {
-	r := newRig(t, socket.Config{MaxQueue: 64 << 10, Linger: time.Millisecond})
+	const linger = 10 * time.Second
+	r := newRig(t, socket.Config{MaxQueue: 64 << 10, Linger: linger})
 	o, _ := r.slowSocket(socket.Options{})
 	fill(o, 1000)
 	o.wantClosed(socket.SlowConsumer)
+	r.clock.Advance(linger)
 	await(t, r.loops.Empty(), "the connection's end")
 }
 

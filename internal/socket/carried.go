@@ -1,0 +1,266 @@
+package socket
+
+import (
+	"io"
+	"net"
+	"sync"
+)
+
+// carried is a connection whose bytes goroutines carry: one that reads, and one that writes for as
+// long as something waits.
+type carried struct {
+	Conn
+
+	// Immutable after attach.
+	out    sink
+	credit chan struct{} // the loop lets the reader go on; closed after the owner's last call
+
+	// Owned by the loop.
+	waiting bool // the reader waits for its credit
+
+	mu       sync.Mutex // guards the fields below; taken last
+	queue    [][]byte   // what waits
+	queued   int        // bytes, with those that the writer has taken out and not yet written
+	flushing bool       // a writer goroutine is at work
+	ending   bool       // the queue's last bytes are the connection's last
+}
+
+// sink is where a carried connection's bytes go.
+type sink interface {
+	// write waits until everything is written.
+	write(bufs *net.Buffers) error
+	// hurry bounds what is still to be written.
+	hurry()
+	// finish is called after the last byte, abort instead of it or after it.
+	finish()
+	abort()
+}
+
+func newCarried(c Conn, out sink) *carried {
+	k := &carried{Conn: c, out: out, credit: make(chan struct{}, 1)}
+	k.link = k
+	return k
+}
+
+// attach gives the connection to its loop and starts its reader, which ends with the connection.
+func (k *carried) attach(own func(*Conn) Owner, read func(*carried)) error {
+	set := k.loop.set
+	set.count(1)
+	started := set.start(func() {
+		defer set.count(-1)
+		posted := k.loop.Post(func() {
+			k.loop.carried[k] = struct{}{}
+			k.startTimers(k.loop.Now())
+			k.owner = own(&k.Conn)
+		})
+		if !posted {
+			k.out.abort() // the loop has ended and cuts nobody any more
+		}
+		read(k)
+		k.loop.Post(func() {
+			k.lost()
+			k.drop()
+			delete(k.loop.carried, k)
+		})
+	})
+	if !started {
+		set.count(-1)
+		return ErrNotRunning
+	}
+	return nil
+}
+
+// readBuffer is what an idle connection holds to read into. Who fills it gets a larger one for as
+// long as more comes.
+const readBuffer = 512
+
+// largeBuffers are what connections read into while much comes.
+var largeBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+// read hands what comes to the loop until the connection is over.
+func (k *carried) read(conn net.Conn, early []byte) {
+	defer k.out.abort()
+	if len(early) > 0 && !k.received(early) {
+		linger(conn)
+		return
+	}
+	small := make([]byte, readBuffer)
+	for {
+		n, err := conn.Read(small)
+		open := n == 0 || k.received(small[:n])
+		if open && n == len(small) {
+			open, err = k.readMuch(conn)
+		}
+		if !open {
+			linger(conn)
+			return
+		}
+		if err != nil {
+			return // the peer is gone
+		}
+	}
+}
+
+// readMuch reads in large pieces until one is not filled.
+func (k *carried) readMuch(conn net.Conn) (open bool, err error) {
+	large := largeBuffers.Get().(*[32 << 10]byte)
+	defer largeBuffers.Put(large)
+	for {
+		n, err := conn.Read(large[:])
+		if n > 0 && !k.received(large[:n]) {
+			return false, nil
+		}
+		if err != nil || n < len(large) {
+			return true, err
+		}
+	}
+}
+
+// received has the loop read b, and waits until the connection may go on. It reports whether the
+// connection is open.
+func (k *carried) received(b []byte) bool {
+	posted := k.loop.Post(func() {
+		if k.closed {
+			return
+		}
+		k.feed(b)
+		k.waiting = true
+		k.giveCredit()
+	})
+	if !posted {
+		return false
+	}
+	_, open := <-k.credit
+	return open
+}
+
+func (k *carried) giveCredit() {
+	if k.waiting && !k.held && !k.closed {
+		k.waiting = false
+		k.credit <- struct{}{}
+	}
+}
+
+// over implements link: the reader sees that there is nobody to read for.
+func (k *carried) over() { close(k.credit) }
+
+// linger reads what the peer still sends until it closes its side too: closing while something is
+// unread would reset the connection before the peer has read the close frame.
+func linger(conn net.Conn) {
+	_, _ = io.Copy(io.Discard, conn) // finish sets its deadline
+}
+
+// resume implements link.
+func (k *carried) resume() {
+	k.feedRest()
+	k.giveCredit()
+}
+
+// send implements link.
+func (k *carried) send(frames []byte) sendResult {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	// Into an empty queue goes whatever comes: a peer that has read everything is not slow.
+	if k.queued > 0 && k.queued+len(frames)+queueEntry > k.loop.set.config.MaxQueue {
+		return sendFull
+	}
+	k.queue = append(k.queue, frames)
+	k.account(len(frames) + queueEntry)
+	k.startWriterLocked()
+	return sent
+}
+
+// account keeps the sums; k.mu must be held.
+func (k *carried) account(change int) {
+	k.queued += change
+	k.loop.set.account(change)
+}
+
+func (k *carried) startWriterLocked() {
+	if !k.flushing {
+		k.flushing = k.loop.set.start(k.flush)
+	}
+}
+
+// queuedBytes implements link.
+func (k *carried) queuedBytes() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.queued
+}
+
+// finish implements link.
+func (k *carried) finish(last []byte) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.ending = true
+	k.out.hurry()
+	if len(last) > 0 {
+		k.queue = append(k.queue, last)
+		k.account(len(last) + queueEntry)
+	}
+	k.startWriterLocked()
+}
+
+// drop implements link.
+func (k *carried) drop() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, b := range k.queue {
+		k.account(-len(b) - queueEntry)
+	}
+	clear(k.queue)
+	k.queue = k.queue[:0]
+}
+
+// abort implements link.
+func (k *carried) abort() { k.out.abort() }
+
+// writeBytes is how much a writer takes out of the queue at once: what is out cannot be replaced by
+// a close frame any more.
+const writeBytes = 64 << 10
+
+// flush is a connection's writer for as long as something waits.
+func (k *carried) flush() {
+	for {
+		bufs, cost := k.takeQueued()
+		if len(bufs) == 0 {
+			break
+		}
+		err := k.out.write(&bufs)
+		k.mu.Lock()
+		k.account(-cost)
+		k.mu.Unlock()
+		if err != nil {
+			k.out.abort()
+			k.loop.Post(k.lost)
+			return
+		}
+	}
+	k.mu.Lock()
+	over := k.ending && !k.flushing
+	k.mu.Unlock()
+	if over {
+		k.out.finish()
+	}
+}
+
+// takeQueued takes the next buffers to write; with nothing left the writer's work is over.
+func (k *carried) takeQueued() (net.Buffers, int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.queue) == 0 {
+		k.queue, k.flushing = nil, false
+		return nil, 0
+	}
+	n, cost, size := 0, 0, 0
+	for n < len(k.queue) && (n == 0 || size+len(k.queue[n]) <= writeBytes) {
+		size += len(k.queue[n])
+		cost += len(k.queue[n]) + queueEntry
+		n++
+	}
+	bufs := append(net.Buffers(nil), k.queue[:n]...)
+	clear(k.queue[:n])
+	k.queue = k.queue[n:]
+	return bufs, cost
+}

@@ -1,0 +1,135 @@
+package socket
+
+import (
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// netSink writes to a connection that is ours alone.
+type netSink struct {
+	// Immutable.
+	conn   net.Conn
+	stall  time.Duration // how long one write may take; 0: as long as it likes
+	linger time.Duration // how long the last bytes may take
+
+	mu       sync.Mutex // guards the write deadline and the field below
+	hurrying bool       // the last deadline is set
+}
+
+// newNetSink bounds writes to event streams: their peer never answers, so only the kernel's refusal
+// tells that nobody reads. A WebSocket's pings do that better.
+func newNetSink(conn net.Conn, d Dialect, config Config) *netSink {
+	s := &netSink{conn: conn, linger: config.Linger}
+	if d != WebSocket {
+		s.stall = config.Stall
+	}
+	return s
+}
+
+func (s *netSink) write(bufs *net.Buffers) error {
+	if s.stall > 0 {
+		s.setDeadline(time.Now().Add(s.stall))
+		defer s.setDeadline(time.Time{}) // the next write has its own
+	}
+	_, err := bufs.WriteTo(s.conn)
+	return err
+}
+
+// setDeadline bounds what is written from now on, unless it is the last, which is bounded already.
+func (s *netSink) setDeadline(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.hurrying {
+		_ = s.conn.SetWriteDeadline(at) // fails with the write
+	}
+}
+
+// The errors of these are those of a connection that is already gone.
+
+func (s *netSink) hurry() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hurrying = true
+	_ = s.conn.SetWriteDeadline(time.Now().Add(s.linger))
+}
+
+// finish says that no more will come, and leaves the end to the reader: closing while the peer's
+// bytes are unread would reset the connection, and the close frame with it.
+func (s *netSink) finish() {
+	_ = s.conn.SetReadDeadline(time.Now().Add(lingerRead))
+	if half, ok := s.conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		return
+	}
+	s.abort()
+}
+
+func (s *netSink) abort() { _ = s.conn.Close() }
+
+// responseSink writes to a response whose handler waits until the connection is over (HTTP/2,
+// HTTP/1.0, writers that cannot be hijacked).
+type responseSink struct {
+	// Immutable.
+	rc    *http.ResponseController
+	stall time.Duration // how long one write may take
+	over  chan struct{} // closed by once, for the handler to return
+	once  func()
+
+	finished atomic.Bool // everything is written
+	cut      atomic.Bool // what is not written will not be
+
+	mu sync.Mutex          // held while writing
+	w  http.ResponseWriter // nil once the handler is about to return: w is not ours any more
+}
+
+func newResponseSink(w http.ResponseWriter, config Config) *responseSink {
+	over := make(chan struct{})
+	return &responseSink{
+		rc:    http.NewResponseController(w),
+		stall: config.Stall,
+		over:  over,
+		once:  sync.OnceFunc(func() { close(over) }),
+		w:     w,
+	}
+}
+
+func (s *responseSink) write(bufs *net.Buffers) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.w == nil {
+		return net.ErrClosed
+	}
+	// On a writer without deadlines the server's own limits hold.
+	_ = s.rc.SetWriteDeadline(time.Now().Add(s.stall))
+	if s.cut.Load() { // release may have set its deadline before this one
+		return net.ErrClosed
+	}
+	for _, b := range *bufs {
+		if _, err := s.w.Write(b); err != nil {
+			return err
+		}
+	}
+	return s.rc.Flush()
+}
+
+// release waits for the write under way, which fails now unless it was the last; later ones fail.
+func (s *responseSink) release() {
+	if !s.finished.Load() {
+		s.cut.Store(true)
+		_ = s.rc.SetWriteDeadline(time.Now())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.w = nil
+}
+
+func (s *responseSink) hurry() {}
+
+func (s *responseSink) finish() {
+	s.finished.Store(true)
+	s.once()
+}
+
+func (s *responseSink) abort() { s.once() }
