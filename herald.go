@@ -128,6 +128,9 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
+// Started returns a channel that is closed when Run has begun and connections are welcome.
+func (s *Server) Started() <-chan struct{} { return s.loops.Started() }
+
 // Close drains the server and waits until Run has returned, or until ctx ends. A server that never
 // ran has nothing to close.
 func (s *Server) Close(ctx context.Context) error {

@@ -57,12 +57,12 @@ func (s *session) open(server *Server, conn *socket.Conn, owner drainer) {
 	}
 }
 
-// close takes the session out of everything that it is in. Others hear of it last: who is told that
-// a member has left finds its place free.
+// close takes the session out of everything that it is in. Others hear of it last: who finds it gone,
+// or is told that a member has left, finds its place free.
 func (s *session) close(why socket.Reason) {
-	s.sub.Leave()
 	s.server.doors.leave(s.ip)
 	s.server.metrics.closed(s.conn.Dialect(), why)
+	s.sub.Leave()
 	for channel, member := range s.members {
 		s.server.rooms.leave(channel, s.id, member)
 	}

@@ -15,7 +15,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"testing"
 	"time"
 
@@ -115,23 +114,8 @@ func (s *Server) serve(t testing.TB, web *httptest.Server) *Server {
 	t.Helper()
 	s.URL, s.http = web.URL, web
 	t.Cleanup(web.Close)
-	s.waitReady(t)
+	<-s.Started()
 	return s
-}
-
-// waitReady asks until the server takes connections; the first question is nearly always enough.
-// It asks the handler itself, which an application need not have mounted.
-func (s *Server) waitReady(t testing.TB) {
-	t.Helper()
-	admin := s.AdminHandler()
-	for {
-		answer := httptest.NewRecorder()
-		admin.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil))
-		if answer.Code == http.StatusOK {
-			return
-		}
-		runtime.Gosched()
-	}
 }
 
 // HTTP is a client that trusts the server's certificate.

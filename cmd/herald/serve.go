@@ -156,6 +156,7 @@ func (s *service) run(ctx context.Context, begun func()) error {
 	// Nobody waits for this one alone: a second signal and the end of the drain timeout end the process,
 	// whatever the server still does.
 	go func() { ran <- s.herald.Run(ctx) }()
+	<-s.herald.Started()
 	begun()
 
 	var wg sync.WaitGroup

@@ -72,8 +72,8 @@ func (gs groups) each(eventType string, post uint64, f func(*Subscriber)) {
 			continue
 		}
 		for sub := range g.subscribers {
-			if sub.lastEvent != post {
-				sub.lastEvent = post
+			if sub.listener.last != post {
+				sub.listener.last = post
 				f(sub)
 			}
 		}

@@ -39,10 +39,10 @@ func (q *queue) topic(t *topic, l line) {
 }
 
 func (q *queue) event(sub *Subscriber, l line) {
-	if len(sub.events) == 0 {
+	if len(sub.listener.waiting) == 0 {
 		q.woken = append(q.woken, sub)
 	}
-	sub.events = append(sub.events, l)
+	sub.listener.waiting = append(sub.listener.waiting, l)
 }
 
 // flush writes and reports how many messages were handed over, by the kind of connection.
@@ -80,7 +80,7 @@ func (q *queue) clear() {
 		t.waiting = t.waiting[:0]
 	}
 	for _, sub := range q.woken {
-		sub.events = nil // an idle connection holds no memory for what it may get
+		sub.listener.waiting = nil // an idle connection holds no memory for what it may get
 	}
 	clear(q.topics)
 	clear(q.woken)
@@ -96,14 +96,6 @@ func (q *queue) inSeveral(sub *Subscriber) bool {
 // topicsOf are the topics with something for a subscriber, in the queue's order.
 func (q *queue) topicsOf(sub *Subscriber) []*topic {
 	q.mine = q.mine[:0]
-	if len(q.topics) < len(sub.channels) {
-		for _, t := range q.topics {
-			if m := sub.channels[t.name]; m != nil && m.topic == t {
-				q.mine = append(q.mine, t)
-			}
-		}
-		return q.mine
-	}
 	for _, m := range sub.channels {
 		if len(m.topic.waiting) > 0 {
 			q.mine = append(q.mine, m.topic)
@@ -118,11 +110,15 @@ func (q *queue) topicsOf(sub *Subscriber) []*topic {
 func (q *queue) mergedFor(sub *Subscriber) *batch {
 	sub.flush = q.flushes
 	topics := q.topicsOf(sub)
+	var events []line
+	if sub.listener != nil {
+		events = sub.listener.waiting
+	}
 	key := binary.AppendUvarint(q.key[:0], uint64(len(topics)))
 	for _, t := range topics {
 		key = binary.AppendUvarint(key, uint64(t.dirty))
 	}
-	for _, l := range sub.events {
+	for _, l := range events {
 		key = binary.AppendUvarint(key, l.post)
 	}
 	if sub.seesIdentity {
@@ -132,7 +128,7 @@ func (q *queue) mergedFor(sub *Subscriber) *batch {
 	if b := q.merged[string(key)]; b != nil {
 		return b
 	}
-	b := &batch{lines: slices.Clone(sub.events)}
+	b := &batch{lines: slices.Clone(events)}
 	for _, t := range topics {
 		b.lines = append(b.lines, t.waiting...)
 	}

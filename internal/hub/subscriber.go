@@ -13,14 +13,26 @@ type Subscriber struct {
 	// Owner is whoever made the subscriber; the hub only keeps it.
 	Owner any
 
-	shard        *shard
-	user         string
+	shard    *shard
+	user     string
+	channels []membership // few, so they are looked through
+	listener *listener    // nil: it wants no domain events
+	flush    uint64       // the queue's flush in which it had a merged batch
+
 	seesIdentity bool
-	channels     map[string]*membership
-	listening    []Listening
-	lastEvent    uint64 // the post of its last event, which it gets once
-	events       []line // that wait for the queue's flush
-	flush        uint64 // the queue's flush in which it had a merged batch
+}
+
+// membership is a subscriber's place in a topic.
+type membership struct {
+	topic *topic
+	index int32 // in topic.members
+}
+
+// listener is a subscriber's part in the domain events.
+type listener struct {
+	to      []Listening
+	last    uint64 // the post of its last event, which it gets once
+	waiting []line // events, for the queue's flush
 }
 
 // Join adds a connection to the index, on its loop.
@@ -34,8 +46,8 @@ func (h *Hub) Join(c *socket.Conn, id string, owner any) *Subscriber {
 
 // Leave takes a connection out of the index, with all that it is subscribed to.
 func (sub *Subscriber) Leave() {
-	for name := range sub.channels {
-		sub.Unsubscribe(name)
+	for len(sub.channels) > 0 {
+		sub.Unsubscribe(sub.channels[len(sub.channels)-1].topic.name)
 	}
 	sub.Listen(nil)
 	sub.SetUser("", false)
@@ -64,10 +76,6 @@ func (sub *Subscriber) SetUser(user string, seesIdentity bool) {
 // Subscribe adds the connection to a channel. What was said before does not reach it, or has reached
 // it where it is in the channel already.
 func (sub *Subscriber) Subscribe(channel string) {
-	if m := sub.channels[channel]; m != nil {
-		sub.shard.settle(m.topic)
-		return
-	}
 	s := sub.shard
 	t := s.topics[channel]
 	if t == nil {
@@ -75,29 +83,51 @@ func (sub *Subscriber) Subscribe(channel string) {
 		s.topics[channel] = t
 	}
 	s.settle(t)
-	if sub.channels == nil {
-		sub.channels = map[string]*membership{}
+	if sub.slot(t) >= 0 {
+		return
 	}
-	sub.channels[channel] = t.add(sub)
+	sub.channels = append(sub.channels, membership{t, int32(len(t.members))})
+	t.members = append(t.members, member{sub, int32(len(sub.channels) - 1)})
 	sub.share(t, 1)
 	s.hub.counts.add(channel, 1)
 }
 
 // Unsubscribe takes the connection out of a channel; what was said before has reached it.
 func (sub *Subscriber) Unsubscribe(channel string) {
-	m := sub.channels[channel]
-	if m == nil {
+	s := sub.shard
+	t := s.topics[channel]
+	i := sub.slot(t)
+	if i < 0 {
 		return
 	}
-	s := sub.shard
-	s.settle(m.topic)
-	sub.share(m.topic, -1)
-	m.topic.remove(m)
-	if len(m.topic.members) == 0 {
+	s.settle(t)
+	sub.share(t, -1)
+	t.remove(int(sub.channels[i].index))
+	if len(t.members) == 0 {
 		delete(s.topics, channel)
 	}
-	delete(sub.channels, channel)
+	sub.vacate(i)
 	s.hub.counts.add(channel, -1)
+}
+
+// slot is where the connection has a topic among its channels; -1: nowhere.
+func (sub *Subscriber) slot(t *topic) int {
+	return slices.IndexFunc(sub.channels, func(m membership) bool { return m.topic == t })
+}
+
+// vacate fills a slot with the last one.
+func (sub *Subscriber) vacate(slot int) {
+	last := len(sub.channels) - 1
+	m := sub.channels[last]
+	sub.channels[last] = membership{}
+	sub.channels = sub.channels[:last]
+	if slot < last {
+		sub.channels[slot] = m
+		m.topic.members[m.index].slot = int32(slot)
+	}
+	if last == 0 {
+		sub.channels = nil
+	}
 }
 
 // share counts the connection in, or out of, those that its topics share. It is called while the
@@ -120,7 +150,7 @@ func (sub *Subscriber) share(t *topic, change int) {
 // CatchUp writes what was said to the connection and still waits for the end of the turn, so that an
 // answer does not overtake what came before its question.
 func (sub *Subscriber) CatchUp() {
-	if len(sub.events) > 0 {
+	if sub.listener != nil && len(sub.listener.waiting) > 0 {
 		sub.shard.Flush()
 	}
 	for _, m := range sub.channels {
@@ -129,7 +159,10 @@ func (sub *Subscriber) CatchUp() {
 }
 
 // Subscribed tells whether the connection is in a channel.
-func (sub *Subscriber) Subscribed(channel string) bool { return sub.channels[channel] != nil }
+func (sub *Subscriber) Subscribed(channel string) bool {
+	t := sub.shard.topics[channel]
+	return t != nil && sub.slot(t) >= 0
+}
 
 // Channels is how many channels the connection is in.
 func (sub *Subscriber) Channels() int { return len(sub.channels) }
@@ -138,10 +171,17 @@ func (sub *Subscriber) Channels() int { return len(sub.channels) }
 // that came before, which may be empty.
 func (sub *Subscriber) Listen(to []Listening) (newest string) {
 	s := sub.shard
-	for _, l := range sub.listening {
-		s.listeners.remove(l, sub)
+	if sub.listener != nil {
+		for _, l := range sub.listener.to {
+			s.listeners.remove(l, sub)
+		}
 	}
-	sub.listening = to
+	switch {
+	case sub.listener != nil:
+		sub.listener.to = to
+	case len(to) > 0:
+		sub.listener = &listener{to: to}
+	}
 	for _, l := range to {
 		s.listeners.add(l, sub)
 	}

@@ -3,29 +3,26 @@ package hub
 // topic is a channel that has subscribers on this loop.
 type topic struct {
 	name    string
-	members []*membership
+	members []member
 	shared  int    // how many of the members are in other topics too
 	waiting []line // for the queue's flush
 	dirty   int    // its place among the queue's topics, while something waits
 }
 
-// membership is one subscriber's place in a topic.
-type membership struct {
-	topic      *topic
+// member is one subscriber of a topic.
+type member struct {
 	subscriber *Subscriber
-	index      int // in topic.members
+	slot       int32 // in subscriber.channels
 }
 
-func (t *topic) add(sub *Subscriber) *membership {
-	m := &membership{topic: t, subscriber: sub, index: len(t.members)}
-	t.members = append(t.members, m)
-	return m
-}
-
-func (t *topic) remove(m *membership) {
-	last := t.members[len(t.members)-1]
-	t.members[m.index] = last
-	last.index = m.index
-	t.members[len(t.members)-1] = nil
-	t.members = t.members[:len(t.members)-1]
+// remove fills a member's place with the last one.
+func (t *topic) remove(index int) {
+	last := len(t.members) - 1
+	m := t.members[last]
+	t.members[last] = member{}
+	t.members = t.members[:last]
+	if index < last {
+		t.members[index] = m
+		m.subscriber.channels[m.slot].index = int32(index)
+	}
 }

@@ -34,6 +34,8 @@ type Loops struct {
 	queued atomic.Int64   // bytes that wait for all connections
 	wg     sync.WaitGroup // loops, readers and writers
 
+	started chan struct{} // closed when connections can be attached
+
 	mu       sync.Mutex // guards the fields below
 	running  bool
 	life     context.Context // Run's, for what Beside starts
@@ -49,7 +51,7 @@ func New(config Config) *Loops {
 	config.Loops = cmp.Or(config.Loops, runtime.GOMAXPROCS(0))
 	config.Linger = cmp.Or(config.Linger, 10*time.Second)
 	config.Stall = cmp.Or(config.Stall, 30*time.Second)
-	set := &Loops{config: config}
+	set := &Loops{config: config, started: make(chan struct{})}
 	for range config.Loops {
 		l := &Loop{
 			set:     set,
@@ -68,7 +70,7 @@ func New(config Config) *Loops {
 func (ls *Loops) All() []*Loop { return ls.loops }
 
 // Run runs the loops until ctx ends, then cuts what is still connected and waits until the last
-// goroutine is gone.
+// goroutine is gone. It is called once.
 func (ls *Loops) Run(ctx context.Context) {
 	for _, l := range ls.loops {
 		l.poller.open()
@@ -76,6 +78,7 @@ func (ls *Loops) Run(ctx context.Context) {
 	ls.mu.Lock()
 	ls.running, ls.life = true, ctx
 	ls.mu.Unlock()
+	close(ls.started)
 	for _, l := range ls.loops {
 		ls.wg.Go(func() { l.run(ctx) })
 	}
@@ -85,6 +88,9 @@ func (ls *Loops) Run(ctx context.Context) {
 	ls.mu.Unlock()
 	ls.wg.Wait()
 }
+
+// Started returns a channel that is closed when connections can be attached.
+func (ls *Loops) Started() <-chan struct{} { return ls.started }
 
 // Running tells whether connections can be attached.
 func (ls *Loops) Running() bool {
