@@ -98,6 +98,7 @@ func TestStreamsWhileOverloaded(t *testing.T) {
 			if got := metricsOf(t, srv)[`herald_connections_closed_total{code="4429",transport="sse"}`]; got != 2 {
 				t.Errorf("got %v streams counted as turned away, want 2", got)
 			}
+			awaitCount(t, srv, "a", 1)
 			first.Close()
 			awaitNobody(t, srv, "a")
 			srv.Stream(t).Close()
