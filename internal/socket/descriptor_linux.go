@@ -2,6 +2,7 @@ package socket
 
 import (
 	"net"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -305,13 +306,14 @@ func (d *descriptor) closeFD() {
 	d.loop.set.count(-1)
 }
 
-// write writes what the kernel takes without waiting, which may be nothing.
+// write writes what the kernel takes without waiting, which may be nothing. The call is raw: one that
+// never waits need not tell the runtime's scheduler, which might give the loop's place to another.
 func write(fd int32, b []byte) (int, error) {
 	for {
-		n, err := unix.Write(int(fd), b)
+		n, _, err := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
 		switch err {
-		case nil:
-			return n, nil
+		case 0:
+			return int(n), nil
 		case unix.EAGAIN:
 			return 0, nil
 		case unix.EINTR:
