@@ -49,6 +49,9 @@ type Config struct {
 	Limits Limits
 	// KeepAlive says how often silence is broken.
 	KeepAlive KeepAlive
+	// Compression offers permessage-deflate (RFC 7692) to WebSockets, without context takeover: a message is
+	// compressed once, for all its subscribers. It costs CPU and is worth it where bandwidth is dear.
+	Compression bool
 	// DrainTimeout is the time from the end of Run's context, or from Close, to the last connection's
 	// close; 0 means 10 s.
 	DrainTimeout time.Duration

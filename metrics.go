@@ -16,6 +16,7 @@ type metrics struct {
 	connections  *prometheus.GaugeVec
 	accepted     *prometheus.CounterVec
 	closes       *prometheus.CounterVec
+	slow         *prometheus.CounterVec
 	received     prometheus.Counter
 	clientEvents prometheus.Counter
 	broadcast    prometheus.Counter
@@ -34,16 +35,22 @@ func newMetrics(s *Server) (*metrics, error) {
 		closes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "herald_connections_closed_total", Help: "Connections that ended, by close code; 1006 is a peer that went without a word.",
 		}, []string{"transport", "code"}),
+		slow: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "herald_slow_consumers_total", Help: "Connections that were closed for what they did not read, by what was exceeded.",
+		}, []string{"reason"}),
 		received:     counter("herald_messages_received_total", "Messages of clients."),
 		clientEvents: counter("herald_client_events_total", "Client events that were sent on to others."),
 		broadcast:    counter("herald_broadcasts_total", "Messages that were accepted for a channel."),
 		published:    counter("herald_events_published_total", "Domain events that were accepted, repeats not counted."),
 	}
+	for _, reason := range slowReasons { // a rate needs the zero before the first
+		m.slow.WithLabelValues(reason)
+	}
 	if m.registry == nil {
 		m.registry = prometheus.NewRegistry()
 		m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
-	own := []prometheus.Collector{m.connections, m.accepted, m.closes, m.received, m.clientEvents, m.broadcast, m.published}
+	own := []prometheus.Collector{m.connections, m.accepted, m.closes, m.slow, m.received, m.clientEvents, m.broadcast, m.published}
 	for _, c := range slices.Concat(own, s.hubMetrics(), s.busMetrics()) {
 		if err := m.registry.Register(c); err != nil { // the registry is the application's, and another server may have it
 			return nil, &FieldError{"Metrics", err.Error()}
@@ -68,6 +75,7 @@ func (s *Server) hubMetrics() []prometheus.Collector {
 		delivered("websocket", func() uint64 { return s.hub.Stats().DeliveredToSocket }),
 		delivered("sse", func() uint64 { return s.hub.Stats().DeliveredToStream }),
 		gauge("herald_subscriptions", "Subscriptions to channels.", func() int { return s.hub.Stats().Subscriptions }),
+		gauge("herald_queued_bytes", "Bytes that wait for slow connections, counted for each of them.", func() int { return int(s.loops.Queued()) }),
 		gauge("herald_channels", "Channels that have subscribers.", func() int { return s.hub.Stats().Channels }),
 	}
 }
@@ -91,7 +99,7 @@ func (s *Server) busMetrics() []prometheus.Collector {
 
 // transport is a dialect's label.
 func transport(d socket.Dialect) string {
-	if d == socket.WebSocket {
+	if d.IsWebSocket() {
 		return "websocket"
 	}
 	return "sse"
@@ -105,6 +113,16 @@ func (m *metrics) opened(d socket.Dialect) {
 func (m *metrics) closed(d socket.Dialect, why socket.Reason) {
 	m.connections.WithLabelValues(transport(d)).Dec()
 	m.refused(d, why)
+	if reason, ok := slowReasons[why]; ok {
+		m.slow.WithLabelValues(reason).Inc()
+	}
+}
+
+// slowReasons are the labels of the ways of reading too slowly.
+var slowReasons = map[socket.Reason]string{
+	socket.SlowConsumer: "queue",
+	socket.Overloaded:   "queue_total",
+	socket.Stalled:      "stalled",
 }
 
 // refused counts the end of a connection that was never opened.

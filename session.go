@@ -72,7 +72,7 @@ func (s *session) close(why socket.Reason) {
 // before; kind is its "type".
 func (s *session) tell(kind string, text []byte) {
 	s.sub.CatchUp()
-	if s.conn.Dialect() == socket.WebSocket {
+	if s.conn.Dialect().IsWebSocket() {
 		s.conn.SendText(text)
 	} else {
 		s.conn.SendBlock(streamBlock(kind, text))

@@ -54,6 +54,10 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		Header:   w.Header(),
 		Protocol: func(p string) bool { return p == subprotocol },
 	}
+	var compression compression
+	if s.config.Compression {
+		upgrader.Negotiate = compression.negotiate
+	}
 	conn, rw, _, err := upgrader.Upgrade(r, w)
 	if errors.Is(err, ws.ErrNotHijacker) {
 		s.log.Error("middleware hides http.Hijacker: no WebSocket can be opened", "path", r.URL.Path)
@@ -68,6 +72,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	s.attachWebSocket(conn, bytes.Clone(early), newConnection{
 		session:  session{ip: a.clientIP(r), id: newSocketID(), user: user},
 		tokenErr: tokenErr,
+		deflate:  compression.accepted,
 	})
 }
 
@@ -90,6 +95,7 @@ func askForUpgrade(w http.ResponseWriter) {
 type newConnection struct {
 	session
 	tokenErr error // the token that came with the request was refused
+	deflate  bool  // the handshake agreed on compression
 }
 
 func (s *Server) attachWebSocket(conn net.Conn, early []byte, n newConnection) {
@@ -100,6 +106,7 @@ func (s *Server) attachWebSocket(conn net.Conn, early []byte, n newConnection) {
 	opts := socket.Options{
 		KeepAlive:  s.beats.webSocket,
 		MaxPayload: s.config.Limits.MaxPayloadSize,
+		Deflate:    n.deflate,
 		Early:      early,
 	}
 	err := s.loops.AttachWebSocket(conn, opts, func(c *socket.Conn) socket.Owner {

@@ -184,6 +184,18 @@ var limits = grouped("Limits",
 		field: "Limits.MaxQueue",
 		put:   into(asSize, func(o *options) *int { return &o.herald.Limits.MaxQueue }),
 	},
+	setting{
+		key: "max_queue_total", def: "256MiB",
+		help:  "What may wait for all connections before the slowest are closed.",
+		field: "Limits.MaxQueueTotal",
+		put:   into(asSize, func(o *options) *int { return &o.herald.Limits.MaxQueueTotal }),
+	},
+	setting{
+		key: "compression", def: "false", bare: true,
+		help:  "Compress messages to WebSockets that can read it (permessage-deflate).",
+		field: "Compression",
+		put:   into(asYesNo, func(o *options) *bool { return &o.herald.Compression }),
+	},
 )
 
 var keepAlive = grouped("Keep-alive",
@@ -235,8 +247,6 @@ var later = []setting{
 	notYet("store_url", "nothing is kept", "none", "sqlite::memory:"),
 	notYet("history", "channels have no history", "none"),
 	notYet("event_history", "domain events have no history", "0"),
-	notYet("compression", "messages are sent as they are", "false"),
-	notYet("max_queue_total", "each connection has its own bound, max_queue", "0"),
 	notYet("webhook_allow_private", "there are no webhooks", "false"),
 	notYet("webhook_retry", "there are no webhooks"),
 	notYet("encryption_key", "nothing is kept"),

@@ -70,6 +70,8 @@ func TestEverySettingReachesItsPlace(t *testing.T) {
 		"max_channels":             {"5", func(o *options) any { return o.herald.Limits.MaxChannels }, 5},
 		"max_payload_size":         {"64KB", func(o *options) any { return o.herald.Limits.MaxPayloadSize }, 64000},
 		"max_queue":                {"2MiB", func(o *options) any { return o.herald.Limits.MaxQueue }, 2 << 20},
+		"max_queue_total":          {"1GiB", func(o *options) any { return o.herald.Limits.MaxQueueTotal }, 1 << 30},
+		"compression":              {"true", func(o *options) any { return o.herald.Compression }, true},
 		"ping_interval":            {"10s", func(o *options) any { return o.herald.KeepAlive.PingInterval }, 10 * time.Second},
 		"heartbeat_interval":       {"11s", func(o *options) any { return o.herald.KeepAlive.HeartbeatInterval }, 11 * time.Second},
 		"event_heartbeat_interval": {"12s", func(o *options) any { return o.herald.KeepAlive.EventHeartbeatInterval }, 12 * time.Second},
@@ -111,7 +113,7 @@ func TestDefaults(t *testing.T) {
 		EventAccess:  herald.EventsByClaims,
 		Authorizer:   herald.ByClaims(),
 		ClientEvents: herald.ClientEvents{Channels: []string{"private-**", "presence-**"}, Rate: 10},
-		Limits:       herald.Limits{MaxChannels: 200, MaxPayloadSize: 1 << 20, MaxQueue: 4 << 20},
+		Limits:       herald.Limits{MaxChannels: 200, MaxPayloadSize: 1 << 20, MaxQueue: 4 << 20, MaxQueueTotal: 256 << 20},
 		KeepAlive: herald.KeepAlive{
 			PingInterval: 30 * time.Second, HeartbeatInterval: 15 * time.Second,
 			EventHeartbeatInterval: 30 * time.Second, SSERetry: 3 * time.Second,
@@ -134,7 +136,7 @@ func TestFlagThenEnvironmentThenFile(t *testing.T) {
 		t.Fatalf("got problems %v, want none", found)
 	}
 	got := o.herald.Limits
-	if want := (herald.Limits{MaxChannels: 3, MaxConnections: 2, MaxConnectionsPerIP: 1, MaxPayloadSize: 1 << 20, MaxQueue: 4 << 20}); got != want {
+	if want := (herald.Limits{MaxChannels: 3, MaxConnections: 2, MaxConnectionsPerIP: 1, MaxPayloadSize: 1 << 20, MaxQueue: 4 << 20, MaxQueueTotal: 256 << 20}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	sources := map[string]string{"max_channels": "flag", "max_connections": "environment", "max_connections_per_ip": "herald.yaml:3"}
@@ -227,14 +229,14 @@ func TestChannelAccess(t *testing.T) {
 func TestSettingsOfLaterVersions(t *testing.T) {
 	off := []string{
 		"HERALD_REDIS_PREFIX=herald", "HERALD_STORE_URL=none", "HERALD_HISTORY=none", "HERALD_EVENT_HISTORY=0",
-		"HERALD_COMPRESSION=false", "HERALD_MAX_QUEUE_TOTAL=0", "HERALD_WEBHOOK_ALLOW_PRIVATE=false", "HERALD_NOTICES=none",
+		"HERALD_WEBHOOK_ALLOW_PRIVATE=false", "HERALD_NOTICES=none",
 	}
 	if _, found := loadFrom(t, off); len(found) > 0 {
 		t.Errorf("got %v, want no problem", found)
 	}
 	on := []string{
 		"HERALD_REDIS_URL=redis://localhost", "HERALD_REDIS_PREFIX=mine", "HERALD_STORE_URL=sqlite:herald.db", "HERALD_HISTORY=**=10/1h",
-		"HERALD_EVENT_HISTORY=10/1h", "HERALD_COMPRESSION=true", "HERALD_MAX_QUEUE_TOTAL=256MiB", "HERALD_WEBHOOK_ALLOW_PRIVATE=true",
+		"HERALD_EVENT_HISTORY=10/1h", "HERALD_WEBHOOK_ALLOW_PRIVATE=true",
 		"HERALD_WEBHOOK_RETRY=5s", "HERALD_ENCRYPTION_KEY=k", "HERALD_NOTICES=**",
 	}
 	_, found := loadFrom(t, on)

@@ -81,7 +81,12 @@ func (s *shard) count(reached [2]uint64) {
 }
 
 // kind is 0 for WebSockets and 1 for streams, the index of the counters.
-func kind(d socket.Dialect) int { return min(int(d), 1) }
+func kind(d socket.Dialect) int {
+	if d.IsWebSocket() {
+		return 0
+	}
+	return 1
+}
 
 func (s *shard) subscriberIDs(channel string) []string {
 	t := s.topics[channel]

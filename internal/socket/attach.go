@@ -10,6 +10,8 @@ type Options struct {
 	KeepAlive *KeepAlive // nil: nothing is kept alive
 	// MaxPayload bounds a message of the peer in bytes, over all its fragments.
 	MaxPayload int
+	// Deflate says that the handshake of a WebSocket agreed on compression without context takeover.
+	Deflate bool
 	// Early is what the peer sent behind its request, read already. It is the connection's from now on.
 	Early []byte
 }
@@ -17,7 +19,11 @@ type Options struct {
 // AttachWebSocket takes over a connection whose handshake is done. The owner is made on the
 // connection's loop, before anything else happens to it.
 func (ls *Loops) AttachWebSocket(conn net.Conn, opts Options, own func(*Conn) Owner) error {
-	return ls.attach(conn, ls.newConn(WebSocket, opts), opts.Early, own)
+	dialect := WebSocket
+	if opts.Deflate {
+		dialect = DeflatedWebSocket
+	}
+	return ls.attach(conn, ls.newConn(dialect, opts), opts.Early, own)
 }
 
 // AttachStream takes over a connection on which the head of a chunked HTTP/1.1 response was written.

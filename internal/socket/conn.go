@@ -89,10 +89,10 @@ func (c *Conn) Close(why Reason) {
 		c.link.drop()
 	}
 	var last []byte
-	switch c.dialect {
-	case WebSocket:
+	switch {
+	case c.dialect.IsWebSocket():
 		last = why.frame()
-	case ChunkedStream:
+	case c.dialect == ChunkedStream:
 		last = lastChunk
 	}
 	c.link.finish(last)

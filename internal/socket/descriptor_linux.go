@@ -161,7 +161,7 @@ func (d *descriptor) account(change int) {
 // limitStall bounds how long the peer of an event stream may take nothing: it never answers, so only
 // the kernel's refusal tells that nobody reads. A WebSocket's pings do that better.
 func (d *descriptor) limitStall() {
-	if d.dialect != WebSocket && !d.ending {
+	if !d.dialect.IsWebSocket() && !d.ending {
 		d.cutIn(d.loop.set.config.Stall)
 	}
 }

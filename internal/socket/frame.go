@@ -12,12 +12,16 @@ type Dialect uint8
 
 // The dialects.
 const (
-	WebSocket     Dialect = iota // RFC 6455 text frames
-	Stream                       // Server-Sent Events, framed by net/http
-	ChunkedStream                // Server-Sent Events in HTTP/1.1 chunks (RFC 9112 section 7.1) of our own
+	WebSocket         Dialect = iota // RFC 6455 text frames
+	DeflatedWebSocket                // the same, compressed where that helps (RFC 7692)
+	Stream                           // Server-Sent Events, framed by net/http
+	ChunkedStream                    // Server-Sent Events in HTTP/1.1 chunks (RFC 9112 section 7.1) of our own
 
 	Dialects = iota // how many there are
 )
+
+// IsWebSocket tells WebSockets from event streams.
+func (d Dialect) IsWebSocket() bool { return d == WebSocket || d == DeflatedWebSocket }
 
 // Message is what a [Frame] encodes: the JSON text for a WebSocket, and a block of an event stream.
 type Message interface {
@@ -42,6 +46,8 @@ func (f *Frame) Bytes(d Dialect) []byte {
 		switch d {
 		case WebSocket:
 			f.bytes[d] = TextFrame(f.message.Text())
+		case DeflatedWebSocket:
+			f.bytes[d] = f.deflated()
 		case Stream:
 			f.bytes[d] = f.message.Block()
 		case ChunkedStream:
@@ -55,9 +61,14 @@ func (f *Frame) Bytes(d Dialect) []byte {
 func TextFrame(text []byte) []byte { return frame(ws.OpText, text) }
 
 func frame(op ws.OpCode, payload []byte) []byte {
+	return frameOf(ws.Header{Fin: true, OpCode: op}, payload)
+}
+
+func frameOf(h ws.Header, payload []byte) []byte {
+	h.Length = int64(len(payload))
 	b := make([]byte, 0, ws.MaxHeaderSize+len(payload))
 	w := (*appender)(&b)
-	if err := ws.WriteHeader(w, ws.Header{Fin: true, OpCode: op, Length: int64(len(payload))}); err != nil {
+	if err := ws.WriteHeader(w, h); err != nil {
 		panic(err) // an appender does not fail, and the header is ours
 	}
 	return append(b, payload...)

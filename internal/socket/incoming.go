@@ -24,10 +24,11 @@ type incoming struct {
 
 	control []byte // the payload of a control frame
 
-	begun   bool   // a message is under way
-	message []byte // what has come of it
-	frames  int    // of it
-	valid   int    // how much of it is known to be UTF-8
+	begun      bool   // a message is under way
+	compressed bool   // it is deflated
+	message    []byte // what has come of it
+	frames     int    // of it
+	valid      int    // how much of it is known to be UTF-8
 
 	rest []byte // what came behind a message for which the connection is held
 }
@@ -52,7 +53,7 @@ func (c *Conn) feed(b []byte) {
 		return
 	}
 	c.seen = c.loop.life(c.loop.Now())
-	if c.dialect != WebSocket {
+	if !c.dialect.IsWebSocket() {
 		return // the peer of an event stream has nothing to say
 	}
 	if c.in == nil {
@@ -128,6 +129,7 @@ func (c *Conn) header(b []byte) (n int, err error) {
 	h, err := ws.ReadHeaderBuffer(&c.loop.header, c.loop.headerBytes[:])
 	in.head = in.head[:0]
 	if err == nil {
+		h = c.takeCompressed(h)
 		err = ws.CheckHeader(h, c.frameState())
 	}
 	if err != nil {
@@ -166,6 +168,17 @@ const (
 	length16 = 126
 	length64 = 127
 )
+
+// takeCompressed notes the bit that says that a message is compressed, and takes it off the header:
+// wherever else it stands it is a breach (RFC 7692 section 6).
+func (c *Conn) takeCompressed(h ws.Header) ws.Header {
+	if c.dialect == DeflatedWebSocket && !c.in.begun && h.OpCode.IsData() && h.OpCode != ws.OpContinuation {
+		compressed, r2, r3 := ws.RsvBits(h.Rsv)
+		c.in.compressed = compressed
+		h.Rsv = ws.Rsv(false, r2, r3)
+	}
+	return h
+}
 
 func (c *Conn) frameState() ws.State {
 	state := ws.StateServerSide
@@ -233,6 +246,9 @@ func (c *Conn) data(part []byte, last bool) error {
 	if whole {
 		return c.deliver(in.message, in.valid)
 	}
+	if in.compressed {
+		return nil
+	}
 	known, ok := validUTF8(in.message, in.valid)
 	if !ok {
 		return closeWith(invalidUTF8)
@@ -244,6 +260,12 @@ func (c *Conn) data(part []byte, last bool) error {
 // deliver hands a whole message to the owner; so much of it is known to be UTF-8.
 func (c *Conn) deliver(message []byte, valid int) error {
 	in := c.in
+	if in.compressed {
+		var err error
+		if message, err = c.loop.inflater.inflate(message, c.limit); err != nil {
+			return err
+		}
+	}
 	if !utf8.Valid(message[valid:]) {
 		return closeWith(invalidUTF8)
 	}
@@ -251,7 +273,7 @@ func (c *Conn) deliver(message []byte, valid int) error {
 	if cap(in.message) > maxKept {
 		in.message = nil
 	}
-	in.begun, in.message, in.frames, in.valid = false, in.message[:0], 0, 0
+	in.begun, in.compressed, in.message, in.frames, in.valid = false, false, in.message[:0], 0, 0
 	return nil
 }
 

@@ -79,7 +79,7 @@ func (c *Conn) wakeUp(now time.Time) {
 func due(at, now int64) bool { return at != 0 && at <= now }
 
 func (c *Conn) beat() {
-	if c.dialect == WebSocket {
+	if c.dialect.IsWebSocket() {
 		c.Send(c.keep.Beat)
 	} else {
 		c.SendBlock(c.keep.Beat)

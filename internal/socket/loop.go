@@ -35,6 +35,7 @@ type Loop struct {
 	blanks      blanks
 	header      bytes.Reader // of the frame that is being read
 	headerBytes [ws.MaxHeaderSize]byte
+	inflater    inflater
 
 	shedAsked atomic.Bool // shed is posted
 

@@ -24,6 +24,7 @@ var (
 	protocolError = Reason{uint16(ws.StatusProtocolError), "protocol error"}
 	binaryFrame   = Reason{uint16(ws.StatusUnsupportedData), "only text frames are spoken here"}
 	invalidUTF8   = Reason{uint16(ws.StatusInvalidFramePayloadData), "invalid UTF-8"}
+	notDeflated   = Reason{uint16(ws.StatusInvalidFramePayloadData), "the compressed data is broken"}
 	tooBig        = Reason{uint16(ws.StatusMessageTooBig), "message too big"}
 )
 

@@ -23,7 +23,7 @@ type netSink struct {
 // tells that nobody reads. A WebSocket's pings do that better.
 func newNetSink(conn net.Conn, d Dialect, config Config) *netSink {
 	s := &netSink{conn: conn, linger: config.Linger}
-	if d != WebSocket {
+	if !d.IsWebSocket() {
 		s.stall = config.Stall
 	}
 	return s

@@ -1,0 +1,33 @@
+package herald
+
+import (
+	"bytes"
+
+	"github.com/gobwas/httphead"
+	"github.com/gobwas/ws/wsflate"
+)
+
+// fullWindow is the window of the compressor, in bits: it has no other (RFC 7692 section 7.1.2).
+const fullWindow = 15
+
+// compression is what a handshake agrees on.
+type compression struct{ accepted bool }
+
+// negotiate answers one offer (RFC 7692 section 7.1): the first that can be honoured is accepted, without
+// context takeover on either side. One that is wrong or cannot be honoured is left unanswered, which
+// declines it.
+func (c *compression) negotiate(offer httphead.Option) (httphead.Option, error) {
+	var asked wsflate.Parameters
+	if c.accepted || !bytes.Equal(offer.Name, wsflate.ExtensionNameBytes) || asked.Parse(offer) != nil {
+		return httphead.Option{}, nil
+	}
+	if asked.ServerMaxWindowBits.Defined() && asked.ServerMaxWindowBits < fullWindow {
+		return httphead.Option{}, nil
+	}
+	c.accepted = true
+	return wsflate.Parameters{
+		ServerNoContextTakeover: true,
+		ClientNoContextTakeover: true,
+		ServerMaxWindowBits:     asked.ServerMaxWindowBits,
+	}.Option(), nil
+}
