@@ -18,9 +18,19 @@ type KeepAlive struct {
 func (c *Conn) startTimers(now time.Time) {
 	c.seen = c.loop.life(now)
 	if c.keep != nil && c.keep.Interval > 0 {
-		c.beatAt = c.loop.life(now.Add(c.keep.Interval/2 + rand.N(c.keep.Interval/2+1)))
+		c.beatIn(c.keep.Interval/2 + rand.N(c.keep.Interval/2+1))
 	}
 	c.reschedule()
+}
+
+// beatSlots is how many moments an interval has for beats: a loop with thousands of idle connections
+// wakes up for a handful of them at a time, and not for each.
+const beatSlots = 256
+
+func (c *Conn) beatIn(d time.Duration) {
+	at := c.loop.life(c.loop.Now()) + int64(d)
+	slot := max(int64(c.keep.Interval/beatSlots), 1)
+	c.beatAt = at - at%slot
 }
 
 // reschedule puts the connection where its earliest time belongs. One that is closed has nothing to
@@ -63,7 +73,7 @@ func (c *Conn) wakeUp(now time.Time) {
 	}
 	if due(c.beatAt, at) {
 		tenth := c.keep.Interval / 10
-		c.beatAt = at + int64(c.keep.Interval-tenth+rand.N(2*tenth+1))
+		c.beatIn(c.keep.Interval - tenth + rand.N(2*tenth+1))
 		c.beat()
 	}
 	if due(c.alarmAt, at) {
