@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -109,7 +108,7 @@ func (s *Server) TryDial(t testing.TB, opts ...DialOption) (*Client, error) {
 	for _, o := range opts {
 		o(&d)
 	}
-	dialer := ws.Dialer{Header: ws.HandshakeHeaderHTTP(d.header), TLSConfig: &tls.Config{InsecureSkipVerify: true}} // loopback
+	dialer := ws.Dialer{Header: ws.HandshakeHeaderHTTP(d.header), TLSConfig: http1}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	conn, early, _, err := dialer.Dial(ctx, "ws"+strings.TrimPrefix(s.URL, "http")+d.path)

@@ -7,6 +7,10 @@
 //	msg := client.Next() // {"type":"event","channel":"orders",…}
 //
 // Nothing here sleeps: a client waits for what it expects and fails the test when it does not come.
+//
+// The environment variable HERALD_TEST_TRANSPORT says how the servers of a run listen and how their
+// clients connect: loop (plain TCP, the default), goroutine, tls or http2, see [Transport]. A test is the
+// same over each. One that opens connections of its own does it with [Server.DialRaw] or [Server.HTTP].
 package heraldtest
 
 import (
@@ -35,29 +39,34 @@ type Server struct {
 	*herald.Server
 	// URL is where it listens, such as "http://127.0.0.1:40123".
 	URL string
+	// Transport is how it listens. A test may set it before [Server.Listen]; else it is that of the run.
+	Transport Transport
 
 	jwtSecret  string
 	authSecret string
 	http       *httptest.Server
 }
 
-// Start runs a server until the test ends. Secrets that config leaves nil are the package's (an empty
-// list is none at all), and the drain takes no longer than it must.
+// Start runs a server until the test ends, over the transport of the run. Secrets that config leaves
+// nil are the package's (an empty list is none at all), and the drain takes no longer than it must.
 func Start(t testing.TB, config herald.Config) *Server {
 	t.Helper()
 	srv := New(t, config)
-	web := httptest.NewServer(srv.Handler())
-	return srv.serve(t, web)
+	return srv.Listen(t, srv.Handler())
 }
 
-// StartTLS is [Start] with TLS, and HTTP/2 for those who ask for it.
-func StartTLS(t testing.TB, config herald.Config) *Server {
+// StartOver is [Start] over a transport that the test chooses.
+func StartOver(t testing.TB, transport Transport, config herald.Config) *Server {
 	t.Helper()
 	srv := New(t, config)
-	web := httptest.NewUnstartedServer(srv.Handler())
-	web.EnableHTTP2 = true
-	web.StartTLS()
-	return srv.serve(t, web)
+	srv.Transport = transport
+	return srv.Listen(t, srv.Handler())
+}
+
+// StartTLS is [Start] with TLS, and HTTP/2 for those who ask for it, whatever the transport of the run.
+func StartTLS(t testing.TB, config herald.Config) *Server {
+	t.Helper()
+	return StartOver(t, HTTP2, config)
 }
 
 // New makes a server that runs until the test ends, for a test that mounts its handlers itself;
@@ -104,16 +113,15 @@ func first(secrets []string) string {
 }
 
 // Listen serves an application's handler, in which those of the server are mounted, until the test
-// ends. URL is then where that listens.
-func (s *Server) Listen(t testing.TB, handler http.Handler) *Server {
+// ends. URL is then where that listens. Configure may set what an application does of its http.Server.
+func (s *Server) Listen(t testing.TB, handler http.Handler, configure ...func(*http.Server)) *Server {
 	t.Helper()
-	return s.serve(t, httptest.NewServer(handler))
-}
-
-func (s *Server) serve(t testing.TB, web *httptest.Server) *Server {
-	t.Helper()
-	s.URL, s.http = web.URL, web
-	t.Cleanup(web.Close)
+	if s.Transport == "" {
+		s.Transport = TransportOfRun(t)
+	}
+	s.http = s.Transport.start(handler, configure)
+	s.URL = s.http.URL
+	t.Cleanup(s.http.Close)
 	<-s.Started()
 	return s
 }
