@@ -248,13 +248,10 @@ func TestStreamThatVanishesLeavesNothing(t *testing.T) {
 	watcher := srv.Dial(t)
 	watcher.Subscribe("presence-a", herald.Member{ID: "watcher"})
 	for range 3 { // each needs the place of the one before
-		conn := dialTCP(t, srv)
+		conn := srv.DialRaw(t)
 		res, _ := rawStream(t, conn, "GET /events?channels=presence-a,b HTTP/1.1\r\nHost: a\r\n\r\n")
 		readUntil(t, res.Body, succeeded("b"))
-		if err := conn.(*net.TCPConn).SetLinger(0); err != nil { // the close is a reset
-			t.Fatal(err)
-		}
-		_ = conn.Close()
+		wsReset(conn)
 		watcher.Expect(`{"type":"event","channel":"presence-a","event":"member_added","data":{"id":"ann"}}`)
 		watcher.Expect(`{"type":"event","channel":"presence-a","event":"member_removed","data":{"id":"ann"}}`)
 	}
@@ -278,7 +275,7 @@ func TestStreamThatVanishesLeavesNothing(t *testing.T) {
 // What a client says on its stream is read and forgotten.
 func TestStreamsClientHasNothingToSay(t *testing.T) {
 	srv := startQuiet(t, herald.Config{})
-	conn := dialTCP(t, srv)
+	conn := srv.DialRaw(t)
 	res, _ := rawStream(t, conn, "GET /events?channels=a HTTP/1.1\r\nHost: a\r\n\r\nGET /events HTTP/1.1\r\nHost: a\r\n\r\n")
 	readUntil(t, res.Body, succeeded("a")+"\n\n")
 	if _, err := io.WriteString(conn, strings.Repeat("GET / HTTP/1.1\r\n\r\n", 10_000)); err != nil {

@@ -34,7 +34,7 @@ func TestEventStreamBegins(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "Connection": "keep-alive", "X-Accel-Buffering": "no",
+		"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "Connection": streamConnection(st), "X-Accel-Buffering": "no",
 	} {
 		if got := st.Response.Header.Get(name); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)

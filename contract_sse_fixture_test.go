@@ -129,6 +129,15 @@ func expectStream(t testing.TB, st *heraldtest.Stream, want ...string) {
 	}
 }
 
+// streamConnection is the header field Connection of a stream of domain events. HTTP/2 has none such
+// (RFC 9113 section 8.2.2).
+func streamConnection(st *heraldtest.Stream) string {
+	if st.Response.ProtoMajor == 2 {
+		return ""
+	}
+	return "keep-alive"
+}
+
 func succeeded(channel string) string {
 	return `{"type":"subscription_succeeded","channel":"` + channel + `"}`
 }

@@ -23,14 +23,14 @@ func TestWebSocketOrigin(t *testing.T) {
 	tests := []struct {
 		name    string
 		allowed []string
-		origin  string // empty: none is sent
+		origin  string // empty: none is sent; "own://" is the server's scheme
 		host    string // empty: the server's own
 		want    int
 	}{
 		{"none", nil, "", "", 101},
-		{"same host", nil, "http://app.example.com", "app.example.com", 101},
+		{"same host", nil, "own://app.example.com", "app.example.com", 101},
 		{"same host behind TLS", nil, "https://app.example.com", "app.example.com", 101},
-		{"same host in capitals", nil, "http://APP.example.com", "app.EXAMPLE.com", 101},
+		{"same host in capitals", nil, "own://APP.example.com", "app.EXAMPLE.com", 101},
 		{"same host and port", nil, "http://app.example.com:8080", "app.example.com:8080", 101},
 		{"another port", nil, "http://app.example.com:8081", "app.example.com:8080", 403},
 		{"another host", nil, "http://evil.example.com", "app.example.com", 403},
@@ -62,7 +62,8 @@ func TestWebSocketOrigin(t *testing.T) {
 			srv := heraldtest.Start(t, herald.Config{AllowedOrigins: tt.allowed})
 			header := http.Header{}
 			if tt.origin != "" {
-				header.Set("Origin", tt.origin)
+				scheme, _, _ := strings.Cut(srv.URL, "://")
+				header.Set("Origin", strings.Replace(tt.origin, "own://", scheme+"://", 1))
 			}
 			if tt.host != "" {
 				header.Set("Host", tt.host)
@@ -135,8 +136,12 @@ func TestWebSocketHandshakesThatAreNone(t *testing.T) {
 	if res := wsHandshake(t, srv, tests["old version"]); res.StatusCode != 426 || res.Header.Get("Sec-Websocket-Version") != "13" {
 		t.Errorf("got %s with %v, want 426 and the version 13 (RFC 6455 section 4.4)", res.Status, res.Header)
 	}
-	plain := httpCall(t, srv.HTTP(), http.MethodGet, srv.URL+"/ws", "")
-	plain.check(t, 426, `{"error":"this is a WebSocket endpoint: connect with ws:// or wss://"}`)
+	plain := wsHandshake(t, srv, http.Header{"Connection": nil, "Upgrade": nil})
+	body, err := io.ReadAll(plain.Body)
+	want := `{"error":"this is a WebSocket endpoint: connect with ws:// or wss://"}`
+	if err != nil || plain.StatusCode != 426 || !heraldtest.SameJSON(string(body), want) {
+		t.Errorf("got %s %s, %v, want 426 %s", plain.Status, body, err, want)
+	}
 	if got := plain.Header.Get("Upgrade"); got != "websocket" {
 		t.Errorf("Upgrade: got %q, want websocket (RFC 9110 section 15.5.22)", got)
 	}

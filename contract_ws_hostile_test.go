@@ -6,7 +6,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"net/http/httptest"
 	"runtime"
 	"strings"
 	"testing"
@@ -180,21 +179,10 @@ func TestWebSocketLargeMessages(t *testing.T) {
 func wsOwnHTTP(t *testing.T, handshakes time.Duration) *heraldtest.Server {
 	t.Helper()
 	srv := heraldtest.New(t, herald.Config{})
-	web := httptest.NewUnstartedServer(srv.Handler())
-	web.Config.ReadHeaderTimeout = handshakes
-	web.Config.MaxHeaderBytes = 64 << 10
-	web.Start()
-	t.Cleanup(web.Close)
-	srv.URL = web.URL
-	wsEventually(t, "the server is ready", func() bool {
-		res, err := http.Get(web.URL + "/readyz")
-		if err != nil {
-			return false
-		}
-		_ = res.Body.Close()
-		return res.StatusCode == http.StatusOK
+	return srv.Listen(t, srv.Handler(), func(web *http.Server) {
+		web.ReadHeaderTimeout = handshakes
+		web.MaxHeaderBytes = 64 << 10
 	})
-	return srv
 }
 
 const wsRequest = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +

@@ -5,13 +5,13 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"runtime"
-	"strings"
 	"testing"
 	"time"
 
@@ -69,26 +69,31 @@ func wsHandshake(t *testing.T, srv *heraldtest.Server, header http.Header) *http
 	if host := header.Get("Host"); host != "" {
 		req.Host = host
 	}
-	res, err := srv.HTTP().Do(req)
+	conn, reader := wsRaw(t, srv)
+	if err := req.Write(conn); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(reader, req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = res.Body.Close() })
 	return res
 }
 
 // wsRaw is a connection to the server's port on which nothing has been said yet.
 func wsRaw(t *testing.T, srv *heraldtest.Server) (net.Conn, *bufio.Reader) {
 	t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(srv.URL, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(wsPatience)); err != nil {
-		t.Fatal(err)
-	}
+	conn := srv.DialRaw(t)
 	return conn, bufio.NewReader(conn)
+}
+
+// wsReset ends a connection with a reset of TCP instead of an orderly end.
+func wsReset(conn net.Conn) {
+	if over, ok := conn.(*tls.Conn); ok {
+		conn = over.NetConn()
+	}
+	_ = conn.(*net.TCPConn).SetLinger(0) // fails for a connection that is over
+	_ = conn.Close()
 }
 
 // wsWrite sends bytes that are no whole frame, or no frame at all. The server may have closed already.

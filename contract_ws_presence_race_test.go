@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -196,8 +195,8 @@ func wsDieWhileSubscribing(t *testing.T, srv *heraldtest.Server, random *rand.Ra
 			t.Errorf("got %s, %v, want to be subscribed", m.Raw, err)
 		}
 	}
-	if tcp, ok := c.Conn().(*net.TCPConn); ok && random.IntN(2) == 0 {
-		_ = tcp.SetLinger(0) // a reset instead of an orderly end
+	if random.IntN(2) == 0 {
+		wsReset(c.Conn())
 	}
 	_ = c.Conn().Close()
 }

@@ -3,7 +3,6 @@ package herald_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"runtime"
 	"strings"
 	"sync"
@@ -143,9 +142,7 @@ func (m *monkey) act(c *heraldtest.Client) error {
 func (m *monkey) die(c *heraldtest.Client) {
 	switch m.random.IntN(6) {
 	case 0:
-		if tcp, ok := c.Conn().(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0) // a reset
-		}
+		wsReset(c.Conn())
 	case 1:
 		wsWrite(c, wsFrame(ws.OpClose, true, wsClose(1000, "bye")))
 	case 2:
