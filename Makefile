@@ -61,9 +61,26 @@ $(LINT):
 	|| { printf '%s\n' "$$said" >&2; exit 1; }
 
 # A test that hangs is to be reported, with its stacks, while somebody still waits for it.
+GO_TEST = $(GO) test -race -shuffle=on -timeout 5m
+
 .PHONY: test
 test: setup fmt-check vet lint ## Run everything that has to pass: setup, fmt-check, vet, lint, the tests
-	$(GO) test -race -shuffle=on -timeout 5m $(ARGS) ./...
+	$(GO_TEST) $(ARGS) ./...
+	@$(MAKE) --no-print-directory contract
+
+# The contract is the same whatever carries a connection: all tests of these files are run once more over
+# each transport but the one that every test runs over.
+TRANSPORTS     := goroutine tls http2
+CONTRACT_FILES := contract_*_test.go promises_test.go
+
+.PHONY: contract
+contract: ## Run the tests of the contract over the other TRANSPORTS
+	@tests=$$(sed -nE 's/^func ((Test|Fuzz|Example)[^([]*).*/\1/p' $(CONTRACT_FILES) | paste -sd '|' -); \
+	[ -n "$$tests" ] || { echo "contract: no tests in $(CONTRACT_FILES)" >&2; exit 1; }; \
+	for transport in $(TRANSPORTS); do \
+		echo "contract: over $$transport"; \
+		HERALD_TEST_TRANSPORT=$$transport $(GO_TEST) -run "^($$tests)\$$" $(ARGS) .; \
+	done
 
 # go test fuzzes one target of one package at a time.
 .PHONY: fuzz
