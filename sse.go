@@ -230,6 +230,7 @@ func canFlush(w http.ResponseWriter) bool {
 
 // attachStream takes the connection over where it can, and keeps the handler where it cannot.
 func (s *Server) attachStream(w http.ResponseWriter, r *http.Request, opts socket.Options, own func(*socket.Conn) socket.Owner) error {
+	w.Header().Del("Content-Length") // of a body that middleware would have written
 	conn := hijack(w, r)
 	if conn == nil && !canFlush(w) {
 		s.log.Error("middleware hides http.Hijacker and http.Flusher: nothing can be streamed", "path", r.URL.Path)
@@ -265,13 +266,12 @@ func hijack(w http.ResponseWriter, r *http.Request) net.Conn {
 }
 
 // writeStreamHead writes the head of a chunked response (RFC 9112 section 7.1), with the headers
-// that middleware has set, but for those of a body that middleware would have written. The connection
+// that middleware has set, but for that of a body that middleware would have compressed. The connection
 // ends with the stream, which its head says unless the protocol has it say something else.
 func writeStreamHead(conn net.Conn, header http.Header) error {
 	header = header.Clone()
 	header.Set("Transfer-Encoding", "chunked")
 	header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	header.Del("Content-Length")
 	header.Del("Content-Encoding")
 	if header.Get("Connection") == "" {
 		header.Set("Connection", "close")
