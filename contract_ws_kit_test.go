@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/tls"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -105,6 +106,14 @@ func wsFrame(op ws.OpCode, final bool, payload string) []byte {
 	f.Header.Masked = true
 	return ws.MustCompileFrame(f)
 }
+
+// wsClose is the payload of a close frame.
+func wsClose(code uint16, reason string) string {
+	return string(binary.BigEndian.AppendUint16(nil, code)) + reason
+}
+
+// wsHeader is a client's frame header as it stands, however wrong.
+func wsHeader(first, second byte, rest ...byte) []byte { return append([]byte{first, second}, rest...) }
 
 // wsReadFrame reads a frame of the server from a connection of the test's own.
 func wsReadFrame(r io.Reader) (ws.Frame, error) {
