@@ -207,6 +207,43 @@ func TestMiddlewaresHeadersArrive(t *testing.T) {
 	check("socket", res.Header)
 }
 
+// A stream that is held by its handler, because its connection cannot be taken or its client knows no
+// chunks, has the middleware's headers too, no length, and an end.
+func TestMiddlewaresHeadersArriveOnHeldStreams(t *testing.T) {
+	srv := startBehind(t, herald.Config{}, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Request-Id", "r-1")
+			w.Header().Set("Content-Length", "0") // of a body that is not ours
+			next.ServeHTTP(flushOnly{w, w.(http.Flusher)}, r)
+		})
+	})
+	for _, tt := range []struct {
+		version, request string
+		chunked          bool
+	}{
+		{"HTTP/1.0", "GET /events?channels=a HTTP/1.0\r\n\r\n", false},
+		{"HTTP/1.0 that would keep alive", "GET /events?channels=a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", false},
+		{"HTTP/1.1", "GET /events?channels=a HTTP/1.1\r\nHost: a\r\n\r\n", true},
+		{"HTTP/1.1 that closes, as behind some proxies", "GET /events?channels=a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", true},
+	} {
+		t.Run(tt.version, func(t *testing.T) {
+			res, _ := rawStream(t, srv.DialRaw(t), tt.request)
+			if res.StatusCode != 200 || res.Header.Get("X-Request-Id") != "r-1" || res.ContentLength >= 0 || len(res.TransferEncoding) > 0 != tt.chunked {
+				t.Errorf("got %+v, want the middleware's header, no length, and chunks: %v", res, tt.chunked)
+			}
+			id := mustMatch(t, "greeting", readUntil(t, res.Body, succeeded("a")+"\n\n"), `"connectionId":"(sse-[A-Z2-7]+)"`)[1]
+			broadcast(t, srv, "a", "said", 1)
+			readUntil(t, res.Body, `"event":"said","data":1}`+"\n\n")
+			if n, err := srv.Disconnect(t.Context(), id); n != 1 || err != nil {
+				t.Errorf("disconnect: got %d, %v, want 1", n, err)
+			}
+			if rest, err := io.ReadAll(res.Body); err != nil || len(rest) > 0 {
+				t.Errorf("got %q, %v, want the end", rest, err)
+			}
+		})
+	}
+}
+
 // gzipWriter compresses what goes through it. What takes the connection through Unwrap does not.
 type gzipWriter struct {
 	http.ResponseWriter
