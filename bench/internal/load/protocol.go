@@ -1,0 +1,137 @@
+package load
+
+import (
+	"bytes"
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// A Protocol is the way of a server's own clients from the connection to the acknowledged subscription,
+// and how its pings are answered. In paths and in what is said, CHANNEL stands for the channel's name.
+type Protocol struct {
+	Path  string
+	Steps []Step
+	// Ping is a text message that is answered with Pong, where a server pings by messages.
+	Ping, Pong string
+	Stream     bool // Server-Sent Events instead of a WebSocket
+}
+
+// A Step is something to say, if anything, and part of the answer that ends the step.
+type Step struct{ Say, Await string }
+
+const channelWord = "CHANNEL"
+
+// Protocols, by name.
+var Protocols = map[string]Protocol{
+	"herald": {Path: "/ws", Steps: []Step{
+		{"", `"connected"`},
+		{`{"type":"subscribe","channel":"CHANNEL"}`, "subscription_succeeded"},
+	}},
+	// What the hubs have that are built on a WebSocket library alone.
+	"plain": {Path: "/ws", Steps: []Step{
+		{`{"type":"subscribe","channel":"CHANNEL"}`, `"subscribed"`},
+	}},
+	"centrifuge": {Path: "/connection/websocket", Ping: "{}", Pong: "{}", Steps: []Step{
+		{`{"id":1,"connect":{}}`, `"connect":`},
+		{`{"id":2,"subscribe":{"channel":"CHANNEL"}}`, `"subscribe":`},
+	}},
+	// Engine.IO 4 and Socket.IO 5: open, connect to the namespace, an event that wants an acknowledgement.
+	"socket.io": {Path: "/socket.io/?EIO=4&transport=websocket", Ping: "2", Pong: "3", Steps: []Step{
+		{"", "0{"},
+		{"40", "40{"},
+		{`420["subscribe","CHANNEL"]`, "430["},
+	}},
+	"herald-sse": {Stream: true, Path: "/events?channel=CHANNEL", Steps: []Step{
+		{"", "subscription_succeeded"},
+	}},
+	"centrifuge-sse": {
+		Stream: true,
+		Path:   "/connection/sse?cf_connect=" + url.QueryEscape(`{"id":1,"connect":{"subs":{"CHANNEL":{}}}}`),
+		Steps:  []Step{{"", `"connect":`}},
+	},
+}
+
+// Channel is the name of a channel; all have one length.
+func Channel(i int) string { return fmt.Sprintf("channel-%05d", i) }
+
+func (p Protocol) request(channel string) []byte {
+	path := strings.ReplaceAll(p.Path, channelWord, channel)
+	head := "GET " + path + " HTTP/1.1\r\nHost: localhost\r\n"
+	if p.Stream {
+		return []byte(head + "Accept: text/event-stream\r\n\r\n")
+	}
+	return []byte(head + "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+}
+
+// status is what the answer to the request begins with.
+func (p Protocol) status() string {
+	if p.Stream {
+		return "HTTP/1.1 200"
+	}
+	return "HTTP/1.1 101"
+}
+
+// A handshake brings one connection to its acknowledged subscription.
+type handshake struct {
+	protocol Protocol
+	channel  string
+	upgraded bool
+	step     int
+	got      []byte // and not yet understood
+}
+
+// feed takes bytes in and returns what is to be said next. When done is true, what is left in got belongs
+// to the stream.
+func (h *handshake) feed(b []byte) (say []byte, done bool, err error) {
+	h.got = append(h.got, b...)
+	if !h.upgraded {
+		at := bytes.Index(h.got, []byte("\r\n\r\n"))
+		if at < 0 {
+			return nil, false, nil
+		}
+		if !bytes.HasPrefix(h.got, []byte(h.protocol.status())) {
+			return nil, false, fmt.Errorf("the server answers the handshake with %q", h.got)
+		}
+		h.got = h.got[at+4:]
+		h.upgraded = true
+		say = h.say(say)
+	}
+	for h.step < len(h.protocol.Steps) {
+		text, ok := h.next()
+		if !ok {
+			return say, false, nil
+		}
+		if bytes.Contains(text, []byte(h.protocol.Steps[h.step].Await)) {
+			h.step++
+			say = h.say(say)
+		}
+	}
+	return say, true, nil
+}
+
+// say appends what begins the step, if anything does.
+func (h *handshake) say(b []byte) []byte {
+	if h.step == len(h.protocol.Steps) || h.protocol.Steps[h.step].Say == "" {
+		return b
+	}
+	return appendFrame(b, opText, strings.ReplaceAll(h.protocol.Steps[h.step].Say, channelWord, h.channel))
+}
+
+// next takes a whole frame, or a whole line of a stream, from what has come.
+func (h *handshake) next() (text []byte, ok bool) {
+	if h.protocol.Stream {
+		line, rest, ok := bytes.Cut(h.got, []byte("\n"))
+		if ok {
+			h.got = rest
+		}
+		return line, ok
+	}
+	_, size, n := parseHead(h.got)
+	if n == 0 || len(h.got) < n+size {
+		return nil, false
+	}
+	text, h.got = h.got[n:n+size], h.got[n+size:]
+	return text, true
+}

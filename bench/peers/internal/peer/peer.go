@@ -1,0 +1,116 @@
+// Package peer is what the Go servers of the benchmarks share, so that they differ in nothing but the
+// library under test: flags, the listener, the body of the publish call, and giving memory back.
+package peer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+	"time"
+)
+
+// MaxQueue is how many bytes may wait for one connection, on every server that bounds them.
+const MaxQueue = 4 << 20
+
+// Message is the body of a publish call, and what a subscriber is told.
+type Message struct {
+	Type    string          `json:"type,omitempty"`
+	Channel string          `json:"channel"`
+	Event   string          `json:"event"`
+	Data    json.RawMessage `json:"data"`
+}
+
+// ReadMessage reads the body of a publish call, and answers a bad one.
+func ReadMessage(w http.ResponseWriter, r *http.Request) (Message, bool) {
+	var m Message
+	if err := json.NewDecoder(r.Body).Decode(&m); err != nil || m.Channel == "" {
+		http.Error(w, `{"ok":false}`, http.StatusBadRequest)
+		return m, false
+	}
+	return m, true
+}
+
+// Encode is the message as subscribers get it, of those servers that have no form of their own.
+func (m Message) Encode() ([]byte, error) {
+	m.Type = "event"
+	return json.Marshal(m)
+}
+
+// OK answers a publish call.
+func OK(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write([]byte(`{"ok":true}`)) // who has left need not know
+}
+
+// A Server is a library under test.
+type Server struct {
+	Handler http.Handler
+	Run     func(ctx context.Context) error // until ctx ends; may be nil
+}
+
+// Options are what the flags of a peer say.
+type Options struct {
+	Ping     time.Duration // interval of keep-alive
+	Batching bool          // for libraries that write in batches where they are told to
+}
+
+// Main is the main function of a peer: it serves what build makes, until a signal says to stop.
+func Main(build func(Options) (Server, error)) {
+	if err := run(build, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(build func(Options) (Server, error), args []string) error {
+	flags := flag.NewFlagSet("peer", flag.ContinueOnError)
+	var opts Options
+	flags.DurationVar(&opts.Ping, "ping", 30*time.Second, "interval of keep-alive")
+	flags.BoolVar(&opts.Batching, "batching", false, "write in batches")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	server, err := build(opts)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", server.Handler)
+	mux.HandleFunc("POST /free", free)
+	srv := &http.Server{Handler: mux}
+	ended := make(chan error, 2)
+	if server.Run != nil {
+		go func() { ended <- server.Run(ctx) }()
+	}
+	go func() { ended <- srv.Serve(listener) }()
+	fmt.Println(listener.Addr().(*net.TCPAddr).Port) // the runner waits for it
+	select {
+	case <-ctx.Done():
+		return nil // the process ends, and its connections with it
+	case err := <-ended:
+		return errors.Join(errors.New("the server has ended"), err)
+	}
+}
+
+// free gives memory back before it is measured. The first collection leaves what the pools hold.
+func free(w http.ResponseWriter, _ *http.Request) {
+	runtime.GC()
+	runtime.GC()
+	debug.FreeOSMemory()
+	OK(w)
+}
