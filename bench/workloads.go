@@ -1,0 +1,104 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/herald-events/herald/bench/internal/report"
+	"github.com/herald-events/herald/bench/internal/server"
+)
+
+// job is one run of one server under one workload.
+type job struct {
+	workload string
+	variant  string
+	spec     server.Spec
+	run      func(context.Context, server.Spec) (report.Figures, error)
+}
+
+// variant is a form of a workload.
+type variant struct {
+	name string
+	run  func(context.Context, server.Spec) (report.Figures, error)
+}
+
+// paces are messages a second.
+var paces = []float64{100, 200}
+
+// stoppedEvery has one reader in a hundred stop.
+const stoppedEvery = 100
+
+// variants are the forms of a workload, in the order of the tables.
+func (r *rig) variants(workload string, curve []int) []variant {
+	switch workload {
+	case report.Flood:
+		return []variant{{"", r.floodOf(crowd{1, r.settings.Subscribers})}}
+	case report.Paced:
+		var all []variant
+		for _, rate := range paces {
+			all = append(all, variant{report.Pace(rate), func(ctx context.Context, spec server.Spec) (report.Figures, error) {
+				return r.paced(ctx, spec, rate)
+			}})
+		}
+		return all
+	case report.Channels:
+		return []variant{{"", r.floodOf(crowd{1_000, 10})}}
+	case report.Users:
+		return []variant{{"", r.floodOf(crowd{1_000, 1})}}
+	case report.Idle:
+		return []variant{{"", r.idle}}
+	case report.Stopped:
+		return []variant{{report.AllRead, r.stoppedOf(0)}, {report.SomeStopped, r.stoppedOf(stoppedEvery)}}
+	case report.Streams:
+		return slices.Concat(
+			named(report.StreamFlood, r.variants(report.Flood, nil)), r.variants(report.Paced, nil),
+			named(report.StreamIdle, r.variants(report.Idle, nil)),
+		)
+	case report.Curve:
+		var all []variant
+		for _, subscribers := range curve {
+			all = append(all, variant{fmt.Sprint(subscribers), r.floodOf(crowd{1, subscribers})})
+		}
+		return all
+	}
+	return nil
+}
+
+func named(name string, variants []variant) []variant {
+	for i := range variants {
+		variants[i].name = name
+	}
+	return variants
+}
+
+func (r *rig) floodOf(to crowd) func(context.Context, server.Spec) (report.Figures, error) {
+	return func(ctx context.Context, spec server.Spec) (report.Figures, error) { return r.flood(ctx, spec, to) }
+}
+
+func (r *rig) stoppedOf(every int) func(context.Context, server.Spec) (report.Figures, error) {
+	return func(ctx context.Context, spec server.Spec) (report.Figures, error) {
+		return r.stopped(ctx, spec, paces[0], every)
+	}
+}
+
+// jobs are all runs in their order. Rounds go over all servers and variants before the next begins, so that what
+// disturbs the machine for a while disturbs everybody.
+func (r *rig) jobs(o options) []job {
+	var jobs []job
+	for _, workload := range o.workloads {
+		variants := r.variants(workload, o.curve)
+		for range r.settings.Rounds[workload] {
+			for _, v := range variants {
+				for _, spec := range o.servers {
+					if spec.Stream == (workload == report.Streams) {
+						jobs = append(jobs, job{workload, v.name, spec, v.run})
+					}
+				}
+			}
+		}
+	}
+	return jobs
+}
