@@ -20,7 +20,7 @@ const (
 	// early is how many connections come and go first: what they leave behind is not the others' memory.
 	early = 200
 	// settleTime is how long a server has to notice that connections are gone, and the kernel that memory is.
-	settleTime = 500 * time.Millisecond
+	settleTime = 250 * time.Millisecond
 )
 
 // idle measures what a connection costs that is subscribed to a channel and quiet.

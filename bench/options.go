@@ -49,9 +49,9 @@ func defaults() options {
 // quick makes everything short: the figures say whether all works, and little more.
 func (o *options) quick() {
 	o.settings.Quick = true
-	o.settings.Duration, o.settings.MostDeliveries = time.Second, 200_000
-	o.settings.IdleConnections, o.settings.IdlePing = 2_000, 2*time.Second
-	o.curve = []int{100, 1_000, 5_000}
+	o.settings.Duration, o.settings.MostDeliveries = 500*time.Millisecond, 200_000
+	o.settings.IdleConnections, o.settings.IdlePing = 1_000, time.Second
+	o.curve = []int{100, 1_000}
 	for workload := range o.settings.Rounds {
 		o.settings.Rounds[workload] = 1
 	}
