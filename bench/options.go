@@ -36,7 +36,7 @@ func defaults() options {
 		curve: []int{100, 1_000, 5_000, 10_000, 15_000},
 		settings: report.Settings{
 			Payload: 128, Subscribers: 1_000,
-			Duration: 3 * time.Second, MostDeliveries: 2_000_000,
+			Duration: 3 * time.Second, MostDeliveries: 4_000_000,
 			IdleConnections: 10_000, IdlePing: 5 * time.Second,
 			Rounds: map[string]int{
 				report.Flood: 3, report.Paced: 3, report.Channels: 1, report.Users: 1,

@@ -60,7 +60,7 @@ func (r *rig) variants(workload string, curve []int) []variant {
 	case report.Curve:
 		var all []variant
 		for _, subscribers := range curve {
-			all = append(all, variant{fmt.Sprint(subscribers), r.floodOf(crowd{1, subscribers})})
+			all = append(all, variant{fmt.Sprint(subscribers), r.shorter().floodOf(crowd{1, subscribers})})
 		}
 		return all
 	}
@@ -82,6 +82,13 @@ func (r *rig) stoppedOf(every int) func(context.Context, server.Spec) (report.Fi
 	return func(ctx context.Context, spec server.Spec) (report.Figures, error) {
 		return r.stopped(ctx, spec, paces[0], every)
 	}
+}
+
+// shorter is the rig of the curve, which has many runs.
+func (r *rig) shorter() *rig {
+	short := *r
+	short.settings.MostDeliveries /= 4
+	return &short
 }
 
 // jobs are all runs in their order. Rounds go over all servers and variants before the next begins, so that what

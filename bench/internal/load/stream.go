@@ -3,6 +3,7 @@ package load
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"strconv"
 	"time"
 )
@@ -127,7 +128,7 @@ func parseHead(b []byte) (op byte, size, n int) {
 	case size == 126 && len(b) >= 4:
 		return op, int(binary.BigEndian.Uint16(b[2:])), 4
 	case size == 127 && len(b) >= maxHead:
-		return op, int(binary.BigEndian.Uint64(b[2:])), maxHead
+		return op, int(binary.BigEndian.Uint64(b[2:]) & math.MaxInt64), maxHead
 	case size >= 126:
 		return 0, 0, 0
 	}

@@ -20,7 +20,7 @@ const (
 	rowHeight    = 22
 	barHeight    = 12
 	nameWidth    = 142 // of a server, before its bar
-	figureWidth  = 64  // behind the longest bar
+	figureWidth  = 78  // behind the longest bar
 	panelGap     = 30
 	curveHeight  = 240
 	footHeight   = 44
@@ -29,8 +29,8 @@ const (
 // pictureStyle has two sets of colours; the picture stands on a card of its own, so that it can be read on
 // any page.
 const pictureStyle = `
-svg{--card:#fff;--edge:#d9dee7;--ink:#1c2430;--soft:#5d6878;--bar:#b9c3d1;--grid:#e8ecf2;--own:#0b6bcb;--own-soft:#d7e8fa}
-@media (prefers-color-scheme:dark){svg{--card:#12171f;--edge:#2b3442;--ink:#e8edf4;--soft:#95a1b3;--bar:#4a566a;--grid:#222b38;--own:#5cb0ff;--own-soft:#17324f}}
+svg{--card:#fff;--edge:#d9dee7;--ink:#1c2430;--soft:#5d6878;--bar:#b9c3d1;--grid:#e8ecf2;--own:#0b6bcb}
+@media (prefers-color-scheme:dark){svg{--card:#12171f;--edge:#2b3442;--ink:#e8edf4;--soft:#95a1b3;--bar:#4a566a;--grid:#222b38;--own:#5cb0ff}}
 text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,Helvetica,Arial,sans-serif;fill:var(--ink)}
 .h1{font-size:19px;font-weight:650}.h2{font-size:14px;font-weight:650}.soft{fill:var(--soft)}.end{text-anchor:end}.mid{text-anchor:middle}
 .own{fill:var(--own);font-weight:650}.card{fill:var(--card);stroke:var(--edge)}.track{fill:var(--grid)}.bar{fill:var(--bar)}.bar.own{fill:var(--own)}

@@ -43,7 +43,7 @@ func (b *Builder) Start(ctx context.Context, spec Spec, ping time.Duration) (*Se
 	if err != nil {
 		return nil, err
 	}
-	args := append(program[1:], "-ping", ping.String())
+	args := append(program[1:], "-ping", fmt.Sprintf("%gs", ping.Seconds()))
 	cmd := exec.CommandContext(ctx, program[0], append(args, spec.args...)...)
 	cmd.Dir = filepath.Join(b.Dir, spec.dir())
 	cmd.Stderr = os.Stderr

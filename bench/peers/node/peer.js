@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 
 const flag = process.argv.indexOf('-ping');
 
-/** ping is the interval of keep-alive in milliseconds; the flag has Go's form and is in seconds. */
+/** ping is the interval of keep-alive in milliseconds; the flag is in seconds, such as 0.5s. */
 export const ping = flag < 0 ? 30_000 : parseFloat(process.argv[flag + 1]) * 1000;
 
 /** serve listens, and prints the port, which the runner waits for. */
