@@ -20,8 +20,8 @@ LINT = bin/golangci-lint-$(LINT_VERSION)-$(shell $(GO) env GOVERSION)/golangci-l
 LINT_SYSTEMS  := linux darwin windows
 CROSS_SYSTEMS := darwin windows
 
-# bench/ is a module of its own.
-GO_FILES = find . \( -name node_modules -o -name '.?*' -o -path ./bench \) -prune -o -name '*.go' -print0
+# bench/ is a module of its own; it runs on Linux only.
+GO_FILES = find . \( -name node_modules -o -name '.?*' \) -prune -o -name '*.go' -print0
 
 .PHONY: help
 help: ## List what make can do here
@@ -47,6 +47,7 @@ fmt-check: ## Fail if a Go file is not formatted
 .PHONY: vet
 vet: ## Run go vet
 	$(GO) vet ./...
+	cd bench && $(GO) vet ./...
 
 .PHONY: lint
 lint: $(LINT) ## Run golangci-lint over the code of each system
@@ -54,6 +55,8 @@ lint: $(LINT) ## Run golangci-lint over the code of each system
 		echo "lint: $$system"; \
 		GOOS=$$system $(LINT) run ./...; \
 	done
+	@echo "lint: bench"
+	@cd bench && $(CURDIR)/$(LINT) run ./...
 
 $(LINT):
 	@echo "lint: building golangci-lint $(LINT_VERSION), this once"
@@ -66,6 +69,7 @@ GO_TEST = $(GO) test -race -shuffle=on -timeout 5m
 .PHONY: test
 test: setup fmt-check vet lint ## Run everything that has to pass: setup, fmt-check, vet, lint, the tests
 	$(GO_TEST) $(ARGS) ./...
+	cd bench && $(GO_TEST) $(ARGS) ./...
 	@$(MAKE) --no-print-directory contract
 
 # The contract is the same whatever carries a connection: all tests of these files are run once more over
@@ -93,9 +97,17 @@ fuzz: ## Fuzz each target for FUZZTIME (5s)
 	done
 
 .PHONY: bench
-bench: ## Run the benchmarks that match BENCH (all)
-	@packages=$$($(GO_FILES) | { xargs -0 -r grep -lE '^func Benchmark' || true; } | xargs -r -n 1 dirname | sort -u); \
-	[ -n "$$packages" ] || { echo "bench: no benchmarks"; exit 0; }; \
+bench: ## Measure Herald beside its peers, in 25 minutes; ARGS=-quick takes three, ARGS=-help tells more
+	@cd bench && $(GO) build -trimpath -o bin/bench . && bin/bench $(ARGS)
+
+.PHONY: bench-docs
+bench-docs: ## Put the figures of the last make bench into docs/performance.md and .svg
+	@cd bench && $(GO) build -trimpath -o bin/bench . && bin/bench -from results/latest.json -docs >/dev/null
+
+.PHONY: gobench
+gobench: ## Run the Go benchmarks that match BENCH (all)
+	@packages=$$($(GO_FILES) | { xargs -0 -r grep -lE '^func Benchmark' || true; } | xargs -r -n 1 dirname | grep -v '^./bench' | sort -u); \
+	[ -n "$$packages" ] || { echo "gobench: no benchmarks"; exit 0; }; \
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(ARGS) $$packages
 
 .PHONY: cross
@@ -107,4 +119,4 @@ cross: ## Build and vet for the systems that the tests do not run on
 
 .PHONY: clean
 clean: ## Remove what was built here
-	rm -rf bin dist coverage*
+	rm -rf bin dist coverage* bench/bin

@@ -17,6 +17,8 @@ import (
 type Builder struct {
 	Dir string // of the bench module
 	Bin string // where programs go
+	// Offline has Node servers run with what is installed, or not at all.
+	Offline bool
 
 	mu    sync.Mutex // guards the field below; held while something is built
 	built map[string]bool
@@ -24,6 +26,9 @@ type Builder struct {
 
 // ErrNoNode says that a server needs a Node that is not there.
 var ErrNoNode = errors.New("node and npm are not installed")
+
+// ErrNotInstalled says that a server's packages are not there, and were not to be fetched.
+var ErrNotInstalled = errors.New("the packages of bench/peers/node are not installed; make bench installs them, and so does npm ci there")
 
 // program is the command line that runs the server.
 func (b *Builder) program(ctx context.Context, spec Spec) ([]string, error) {
@@ -69,6 +74,9 @@ func (b *Builder) nodeModules(ctx context.Context, spec Spec) error {
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if b.Offline {
+		return ErrNotInstalled
 	}
 	return b.run(ctx, dir, "npm", "ci", "--ignore-scripts")
 }
