@@ -2,7 +2,6 @@ package socket
 
 import (
 	"net"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -310,9 +309,9 @@ func (d *descriptor) closeFD() {
 // never waits need not tell the runtime's scheduler, which might give the loop's place to another.
 func write(fd int32, b []byte) (int, error) {
 	for {
-		n, _, err := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		n, err := unix.Write(int(fd), b)
 		switch err {
-		case 0:
+		case nil:
 			return int(n), nil
 		case unix.EAGAIN:
 			return 0, nil
