@@ -56,35 +56,88 @@ func (f *Frame) deflated() []byte {
 // inflater undoes the compression of what peers send. A loop has one.
 type inflater struct {
 	reader io.ReadCloser // made with the first message
-	source bytes.Reader
-	ending bytes.Reader
+	source cut
+	bounds io.LimitedReader // of one message
 	out    bytes.Buffer
 }
 
 // ended makes a message that was cut at its flush a whole deflate stream: the bytes that were left out,
 // and an empty last block.
-var ended = append(bytes.Clone(flushed), 0x01, 0x00, 0x00, 0xff, 0xff)
+const ended = "\x00\x00\xff\xff\x01\x00\x00\xff\xff"
+
+// cut is a compressed message with the end that was left out. It is a [flate.Reader], so that nothing is
+// read ahead.
+type cut struct {
+	message []byte
+	end     string
+}
+
+func (c *cut) Read(p []byte) (int, error) {
+	n := copy(p, c.message)
+	c.message = c.message[n:]
+	more := copy(p[n:], c.end)
+	c.end = c.end[more:]
+	if n += more; n == 0 && len(p) > 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// ReadByte implements io.ByteReader.
+func (c *cut) ReadByte() (b byte, err error) {
+	switch {
+	case len(c.message) > 0:
+		b, c.message = c.message[0], c.message[1:]
+	case len(c.end) > 0:
+		b, c.end = c.end[0], c.end[1:]
+	default:
+		err = io.EOF
+	}
+	return b, err
+}
+
+// maxLast bounds the last blocks in one message: it goes on behind one (RFC 7692 section 7.2.1), but every
+// one costs a new start.
+const maxLast = 64
+
+// window is how far back a deflate block may point, in bytes.
+const window = 32 << 10
 
 // inflate returns the message, which is good until the next call; a message over the limit is not
 // inflated further than that.
 func (i *inflater) inflate(message []byte, limit int) ([]byte, error) {
-	i.source.Reset(message)
-	i.ending.Reset(ended)
-	both := io.MultiReader(&i.source, &i.ending)
-	if i.reader == nil {
-		i.reader = flate.NewReader(both)
-	} else if err := i.reader.(flate.Resetter).Reset(both, nil); err != nil {
-		return nil, err
-	}
 	if i.out.Cap() > maxKept {
 		i.out = bytes.Buffer{}
 	}
 	i.out.Reset()
-	if _, err := i.out.ReadFrom(io.LimitReader(i.reader, int64(limit)+1)); err != nil {
-		return nil, closeWith(notDeflated)
+	i.source = cut{message, ended}
+	defer func() { i.source.message = nil }() // it is not ours
+	for range maxLast {
+		if err := i.inflateToLast(limit); err != nil {
+			return nil, err
+		}
+		if len(i.source.message) == 0 {
+			return i.out.Bytes(), nil
+		}
+	}
+	return nil, closeWith(notDeflated)
+}
+
+// inflateToLast reads up to a block that says that it is the last.
+func (i *inflater) inflateToLast(limit int) error {
+	before := i.out.Bytes()
+	before = before[max(len(before)-window, 0):]
+	if i.reader == nil {
+		i.reader = flate.NewReader(&i.source)
+	} else if err := i.reader.(flate.Resetter).Reset(&i.source, before); err != nil {
+		return err
+	}
+	i.bounds = io.LimitedReader{R: i.reader, N: int64(limit+1) - int64(i.out.Len())}
+	if _, err := i.out.ReadFrom(&i.bounds); err != nil {
+		return closeWith(notDeflated)
 	}
 	if i.out.Len() > limit {
-		return nil, closeWith(tooBig)
+		return closeWith(tooBig)
 	}
-	return i.out.Bytes(), nil
+	return nil
 }
