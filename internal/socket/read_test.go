@@ -55,6 +55,7 @@ type readCase struct {
 	stream   [][]byte
 	messages []string
 	answers  []string // a pong as "pong payload", a close as "close code"
+	deflate  bool     // the handshake agreed on compression
 }
 
 // The limit of the cases, in bytes.
@@ -66,7 +67,7 @@ const sentinel = "sentinel"
 // run sends the stream the way that write does, and compares.
 func (rc readCase) run(t *testing.T, r *rig, write func(*peer, []byte)) {
 	t.Helper()
-	owner, peer := r.webSocket(socket.Options{MaxPayload: readLimit})
+	owner, peer := r.webSocket(socket.Options{MaxPayload: readLimit, Deflate: rc.deflate})
 	write(peer, slices.Concat(append(slices.Clone(rc.stream), ping(sentinel))...))
 	var answers []string
 	for done := false; !done; {

@@ -255,13 +255,20 @@ func (p *peer) write(b []byte) {
 	}
 }
 
-// next reads a frame, which a server sends unmasked and whole.
-func (p *peer) next() ws.Frame {
+// nextRaw reads a frame, whatever it says of itself.
+func (p *peer) nextRaw() ws.Frame {
 	p.t.Helper()
 	f, err := readFrame(p.reader)
 	if err != nil {
 		p.t.Fatalf("read a frame: %v", err)
 	}
+	return f
+}
+
+// next reads a frame, which a server sends unmasked and whole.
+func (p *peer) next() ws.Frame {
+	p.t.Helper()
+	f := p.nextRaw()
 	if err := ws.CheckHeader(f.Header, ws.StateClientSide); err != nil {
 		p.t.Fatalf("the server sent a bad frame: %v", err)
 	}
