@@ -18,7 +18,7 @@ type compression struct{ accepted bool }
 // declines it.
 func (c *compression) negotiate(offer httphead.Option) (httphead.Option, error) {
 	var asked wsflate.Parameters
-	if c.accepted || !bytes.Equal(offer.Name, wsflate.ExtensionNameBytes) || asked.Parse(offer) != nil {
+	if c.accepted || !bytes.Equal(offer.Name, wsflate.ExtensionNameBytes) || asked.Parse(offer) != nil || !isSound(offer) {
 		return httphead.Option{}, nil
 	}
 	if asked.ServerMaxWindowBits.Defined() && asked.ServerMaxWindowBits < fullWindow {
@@ -30,4 +30,17 @@ func (c *compression) negotiate(offer httphead.Option) (httphead.Option, error) 
 		ClientNoContextTakeover: true,
 		ServerMaxWindowBits:     asked.ServerMaxWindowBits,
 	}.Option(), nil
+}
+
+// isSound looks for what Parse lets pass: a parameter that comes twice, and a number that begins with a zero
+// (RFC 7692 sections 7.1 and 7.1.2).
+func isSound(offer httphead.Option) bool {
+	sound := true
+	seen := map[string]bool{}
+	offer.Parameters.ForEach(func(name, value []byte) bool {
+		sound = sound && !seen[string(name)] && !bytes.HasPrefix(value, []byte("0"))
+		seen[string(name)] = true
+		return sound
+	})
+	return sound
 }
