@@ -27,6 +27,7 @@ func TestBrowser(t *testing.T) {
 		{"EventSource comes back after a drain", testBrowserDrain},
 		{"another origin is refused", testBrowserForeignPage},
 		{"an allowed origin is let in with its credentials", testBrowserAllowedPage},
+		{"messages arrive unchanged through compression", testBrowserCompression},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
