@@ -208,7 +208,7 @@ func (a *asked) Text() []byte {
 // TestCompressesOncePerMessage whatever the number of its receivers, some of which do not inflate.
 func TestCompressesOncePerMessage(t *testing.T) {
 	const receivers = 20
-	r := newRig(t, socket.Config{Loops: 4})
+	r := newRig(t, owned, socket.Config{Loops: 4})
 	m := &asked{notice: notice(strings.Repeat("a long and repetitive text; ", 40))}
 	f := socket.NewFrame(m)
 	var peers []*peer

@@ -12,7 +12,7 @@ import (
 )
 
 func TestPostKeepsOrder(t *testing.T) {
-	r := newRig(t, socket.Config{Loops: 1})
+	r := newRig(t, owned, socket.Config{Loops: 1})
 	l := r.loops.All()[0]
 	const tasks = 10_000
 	got := make(chan int, tasks)
@@ -27,7 +27,7 @@ func TestPostKeepsOrder(t *testing.T) {
 }
 
 func TestConnectionsAreSpreadOverTheLoops(t *testing.T) {
-	r := newRig(t, socket.Config{Loops: 3})
+	r := newRig(t, owned, socket.Config{Loops: 3})
 	on := map[*socket.Loop]int{}
 	for range 9 {
 		o, _ := r.webSocket(socket.Options{})
@@ -45,7 +45,7 @@ func TestAttachWhileNotRunning(t *testing.T) {
 		Clock:    clock.System(),
 		NewShard: func(*socket.Loop) socket.Shard { return noShard{} },
 	})
-	ended := newRig(t, socket.Config{})
+	ended := newRig(t, owned, socket.Config{})
 	server, _ := ended.connect()
 	ended.stop()
 	for _, loops := range []*socket.Loops{never, ended.loops} {
@@ -61,7 +61,7 @@ func TestAttachWhileNotRunning(t *testing.T) {
 }
 
 func TestBesideEndsWithTheLoops(t *testing.T) {
-	r := newRig(t, socket.Config{})
+	r := newRig(t, owned, socket.Config{})
 	begun, ended := make(chan struct{}), make(chan struct{})
 	r.loops.Beside(func(ctx context.Context) {
 		close(begun)
@@ -84,89 +84,95 @@ func TestBesideEndsWithTheLoops(t *testing.T) {
 }
 
 func TestEmpty(t *testing.T) {
-	r := newRig(t, socket.Config{})
-	await(t, r.loops.Empty(), "emptiness without a connection")
-	first, p := r.webSocket(socket.Options{})
-	second, q := r.webSocket(socket.Options{})
-	empty := r.loops.Empty()
-	first.do(func(c *socket.Conn) { c.Close(socket.GoingAway) })
-	p.wantClose(socket.GoingAway.Code)
-	_ = p.conn.Close()
-	first.wantClosed(socket.GoingAway)
-	select {
-	case <-empty:
-		t.Fatal("empty while there is a connection")
-	default:
-	}
-	second.do(func(c *socket.Conn) {
-		c.SendText([]byte("last words"))
-		c.Close(socket.GoingAway)
-	})
-	q.wantText("last words")
-	q.wantClose(socket.GoingAway.Code)
-	_ = q.conn.Close()
-	await(t, empty, "emptiness")
-}
-
-// TestEmptyCountsFromAttach: a connection that has just come keeps a drain waiting.
-func TestEmptyCountsFromAttach(t *testing.T) {
-	r := newRig(t, socket.Config{})
-	for range 100 {
-		server, client := r.connect()
-		o := newOwner(t)
-		if err := r.loops.AttachWebSocket(server, socket.Options{}, o.take); err != nil {
-			t.Fatal(err)
-		}
+	overLinks(t, func(t *testing.T, over link) {
+		r := newRig(t, over, socket.Config{})
+		await(t, r.loops.Empty(), "emptiness without a connection")
+		first, p := r.webSocket(socket.Options{})
+		second, q := r.webSocket(socket.Options{})
 		empty := r.loops.Empty()
+		first.do(func(c *socket.Conn) { c.Close(socket.GoingAway) })
+		p.wantClose(socket.GoingAway.Code)
+		_ = p.conn.Close()
+		first.wantClosed(socket.GoingAway)
 		select {
 		case <-empty:
 			t.Fatal("empty while there is a connection")
 		default:
 		}
-		_ = client.Close()
+		second.do(func(c *socket.Conn) {
+			c.SendText([]byte("last words"))
+			c.Close(socket.GoingAway)
+		})
+		q.wantText("last words")
+		q.wantClose(socket.GoingAway.Code)
+		_ = q.conn.Close()
 		await(t, empty, "emptiness")
-	}
+	})
+}
+
+// TestEmptyCountsFromAttach: a connection that has just come keeps a drain waiting.
+func TestEmptyCountsFromAttach(t *testing.T) {
+	overLinks(t, func(t *testing.T, over link) {
+		r := newRig(t, over, socket.Config{})
+		for range 100 {
+			server, client := r.connect()
+			o := newOwner(t)
+			if err := r.loops.AttachWebSocket(server, socket.Options{}, o.take); err != nil {
+				t.Fatal(err)
+			}
+			empty := r.loops.Empty()
+			select {
+			case <-empty:
+				t.Fatal("empty while there is a connection")
+			default:
+			}
+			_ = client.Close()
+			await(t, empty, "emptiness")
+		}
+	})
 }
 
 // TestRunLeavesNothingBehind cuts connections in every state.
 func TestRunLeavesNothingBehind(t *testing.T) {
-	goroutines, descriptors := runtime.NumGoroutine(), openDescriptors(t)
-	r := newRig(t, socket.Config{MaxQueue: 64 << 20})
-	idle, p1 := r.webSocket(socket.Options{})
-	stuck, p2 := r.slowSocket(socket.Options{})
-	fill64 := func(c *socket.Conn) {
-		for range 32 {
-			c.SendText(make([]byte, 1<<20))
+	overLinks(t, func(t *testing.T, over link) {
+		goroutines, descriptors := runtime.NumGoroutine(), openDescriptors(t)
+		r := newRig(t, over, socket.Config{MaxQueue: 64 << 20})
+		idle, p1 := r.webSocket(socket.Options{})
+		stuck, p2 := r.slowSocket(socket.Options{})
+		fill64 := func(c *socket.Conn) {
+			for range 32 {
+				c.SendText(make([]byte, 1<<20))
+			}
 		}
-	}
-	stuck.do(fill64)
-	closing, p3 := r.slowSocket(socket.Options{})
-	closing.do(func(c *socket.Conn) {
-		fill64(c)
-		c.Close(socket.GoingAway)
-	})
-	lingering, p4 := r.webSocket(socket.Options{})
-	lingering.do(func(c *socket.Conn) { c.Close(socket.GoingAway) })
-	p4.wantClose(socket.GoingAway.Code) // and it does not close its own side
-	held, p5 := r.webSocket(socket.Options{})
-	held.do(func(c *socket.Conn) { held.onMessage = func([]byte) { c.Hold(); held.messages <- "" } })
-	p5.write(text("x"))
-	held.wantMessage("")
-	stream, p6, _ := r.attachStream(socket.Options{})
+		stuck.do(fill64)
+		closing, p3 := r.slowSocket(socket.Options{})
+		closing.do(func(c *socket.Conn) {
+			fill64(c)
+			c.Close(socket.GoingAway)
+		})
+		lingering, p4 := r.webSocket(socket.Options{})
+		lingering.do(func(c *socket.Conn) { c.Close(socket.GoingAway) })
+		p4.wantClose(socket.GoingAway.Code) // and it does not close its own side
+		held, p5 := r.webSocket(socket.Options{})
+		held.do(func(c *socket.Conn) { held.onMessage = func([]byte) { c.Hold(); held.messages <- "" } })
+		p5.write(text("x"))
+		held.wantMessage("")
+		stream, p6, _ := r.attachStream(socket.Options{})
 
-	r.stop()
-	for _, o := range []*owner{idle, stuck, closing, lingering, held, stream} {
-		o.wantClosed(socket.GoingAway)
-	}
-	for _, p := range []*peer{p1, p2, p3, p4, p5, p6} {
-		_ = p.conn.Close()
-	}
-	if got := openDescriptors(t); got > descriptors {
-		t.Errorf("%d descriptors are open, want no more than the %d before", got, descriptors)
-	}
-	for runtime.NumGoroutine() > goroutines { // those that have said that they are done are still to go
-		runtime.Gosched()
-	}
+		r.stop()
+		for _, o := range []*owner{idle, stuck, closing, lingering, held, stream} {
+			o.wantClosed(socket.GoingAway)
+		}
+		for _, p := range []*peer{p1, p2, p3, p4, p5, p6} {
+			_ = p.conn.Close()
+		}
+		if got := openDescriptors(t); got > descriptors {
+			t.Errorf("%d descriptors are open, want no more than the %d before", got, descriptors)
+		}
+		for runtime.NumGoroutine() > goroutines { // those that have said that they are done are still to go
+			runtime.Gosched()
+		}
+	})
 }
 
 // openDescriptors counts what this process has open, where the system tells.

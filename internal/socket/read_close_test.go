@@ -113,44 +113,50 @@ func TestReadsLengths(t *testing.T) {
 }
 
 func TestReadsByteByByte(t *testing.T) {
-	r := newRig(t, socket.Config{})
-	rc := readCase{
-		stream:   [][]byte{text("aé"), start("€"), ping("x"), end(strings.Repeat("z", 200)), closing(1000, "")},
-		messages: []string{"aé", "€" + strings.Repeat("z", 200)},
-		answers:  []string{"pong x", "close 1000"},
-	}
-	rc.run(t, r, func(p *peer, stream []byte) {
-		for i := range stream {
-			p.write(stream[i : i+1])
+	overLinks(t, func(t *testing.T, over link) {
+		r := newRig(t, over, socket.Config{})
+		rc := readCase{
+			stream:   [][]byte{text("aé"), start("€"), ping("x"), end(strings.Repeat("z", 200)), closing(1000, "")},
+			messages: []string{"aé", "€" + strings.Repeat("z", 200)},
+			answers:  []string{"pong x", "close 1000"},
 		}
+		rc.run(t, r, func(p *peer, stream []byte) {
+			for i := range stream {
+				p.write(stream[i : i+1])
+			}
+		})
 	})
 }
 
 // TestReadsEarly has the peer's first bytes come with its request.
 func TestReadsEarly(t *testing.T) {
-	r := newRig(t, socket.Config{})
-	stream := append(text("first"), text("second")...)
-	for cut := range len(stream) + 1 {
-		server, client := r.connect()
-		o, p := r.attach(server, socket.Options{Early: bytes.Clone(stream[:cut])}), newPeer(t, client)
-		p.write(stream[cut:])
-		o.wantMessage("first")
-		o.wantMessage("second")
-	}
+	overLinks(t, func(t *testing.T, over link) {
+		r := newRig(t, over, socket.Config{})
+		stream := append(text("first"), text("second")...)
+		for cut := range len(stream) + 1 {
+			server, client := r.connect()
+			o, p := r.attach(server, socket.Options{Early: bytes.Clone(stream[:cut])}), r.peer(client)
+			p.write(stream[cut:])
+			o.wantMessage("first")
+			o.wantMessage("second")
+		}
+	})
 }
 
 // TestPeerGoneWithoutAWord ends a connection in the middle of everything.
 func TestPeerGoneWithoutAWord(t *testing.T) {
-	r := newRig(t, socket.Config{})
-	stream := append(start("ab"), end("cd")...)
-	for cut := range len(stream) {
-		o, p := r.webSocket(socket.Options{})
-		p.write(stream[:cut])
-		if err := p.conn.Close(); err != nil {
-			t.Fatal(err)
+	overLinks(t, func(t *testing.T, over link) {
+		r := newRig(t, over, socket.Config{})
+		stream := append(start("ab"), end("cd")...)
+		for cut := range len(stream) {
+			o, p := r.webSocket(socket.Options{})
+			p.write(stream[:cut])
+			if err := p.conn.Close(); err != nil {
+				t.Fatal(err)
+			}
+			o.wantClosed(socket.Gone)
 		}
-		o.wantClosed(socket.Gone)
-	}
+	})
 }
 
 func FuzzRead(f *testing.F) {
@@ -162,9 +168,9 @@ func FuzzRead(f *testing.F) {
 	}
 	const limit = 256
 	f.Fuzz(func(t *testing.T, stream []byte) {
-		r := newRig(t, socket.Config{})
+		r := newRig(t, owned, socket.Config{})
 		server, client := r.connect()
-		o, p := r.attach(server, socket.Options{MaxPayload: limit}), newPeer(t, client)
+		o, p := r.attach(server, socket.Options{MaxPayload: limit}), r.peer(client)
 		go func() {
 			_, _ = client.Write(stream) // the server may have had enough before the end
 			_ = client.CloseWrite()

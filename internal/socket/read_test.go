@@ -101,9 +101,11 @@ func (rc readCase) run(t *testing.T, r *rig, write func(*peer, []byte)) {
 
 func runCases(t *testing.T, cases []readCase) {
 	t.Helper()
-	r := newRig(t, socket.Config{})
-	for _, rc := range cases {
-		t.Run(rc.name, func(t *testing.T) { rc.run(t, r, (*peer).write) })
+	for _, over := range []link{owned, carried} {
+		r := newRig(t, over, socket.Config{})
+		for _, rc := range cases {
+			t.Run(over.name+"/"+rc.name, func(t *testing.T) { rc.run(t, r, (*peer).write) })
+		}
 	}
 }
 

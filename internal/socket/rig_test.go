@@ -1,17 +1,13 @@
 package socket_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"io"
 	"net"
 	"runtime"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/gobwas/ws"
 
 	"github.com/herald-events/herald/internal/clock"
 	"github.com/herald-events/herald/internal/socket"
@@ -23,6 +19,7 @@ const patience = 20 * time.Second
 // rig is a set of running loops and a listener whose connections they get.
 type rig struct {
 	t        testing.TB
+	over     link
 	loops    *socket.Loops
 	clock    *clock.Manual
 	listener net.Listener
@@ -31,9 +28,9 @@ type rig struct {
 
 // newRig starts loops whose clock stands still. Two loops and a queue of 1 MiB unless config says
 // otherwise.
-func newRig(t testing.TB, config socket.Config) *rig {
+func newRig(t testing.TB, over link, config socket.Config) *rig {
 	t.Helper()
-	r := &rig{t: t, clock: clock.NewManual(time.Unix(1_700_000_000, 0))}
+	r := &rig{t: t, over: over, clock: clock.NewManual(time.Unix(1_700_000_000, 0))}
 	if config.Loops == 0 {
 		config.Loops = 2
 	}
@@ -99,7 +96,7 @@ func (r *rig) connect() (server, client *net.TCPConn) {
 func (r *rig) webSocket(opts socket.Options) (*owner, *peer) {
 	r.t.Helper()
 	server, client := r.connect()
-	return r.attach(server, opts), newPeer(r.t, client)
+	return r.attach(server, opts), r.peer(client)
 }
 
 // slowSocket is a webSocket whose kernel takes little at both ends: not much less than a segment of
@@ -110,16 +107,16 @@ func (r *rig) slowSocket(opts socket.Options) (*owner, *peer) {
 	if err := errors.Join(server.SetWriteBuffer(16<<10), client.SetReadBuffer(128<<10)); err != nil {
 		r.t.Fatal(err)
 	}
-	return r.attach(server, opts), newPeer(r.t, client)
+	return r.attach(server, opts), r.peer(client)
 }
 
-func (r *rig) attach(server net.Conn, opts socket.Options) *owner {
+func (r *rig) attach(server *net.TCPConn, opts socket.Options) *owner {
 	r.t.Helper()
 	if opts.MaxPayload == 0 {
 		opts.MaxPayload = 1 << 20
 	}
 	o := newOwner(r.t)
-	if err := r.loops.AttachWebSocket(server, opts, o.take); err != nil {
+	if err := r.loops.AttachWebSocket(r.over.wrap(server), opts, o.take); err != nil {
 		r.t.Fatal(err)
 	}
 	o.waitTaken()
@@ -231,82 +228,4 @@ func receive[T any](t testing.TB, from <-chan T, what string) T {
 func await(t testing.TB, done <-chan struct{}, what string) {
 	t.Helper()
 	receive(t, done, what)
-}
-
-// peer is the client's end of a WebSocket.
-type peer struct {
-	t      testing.TB
-	conn   *net.TCPConn
-	reader *bufio.Reader
-}
-
-func newPeer(t testing.TB, conn *net.TCPConn) *peer {
-	t.Helper()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	return &peer{t: t, conn: conn, reader: bufio.NewReader(conn)}
-}
-
-func (p *peer) write(b []byte) {
-	p.t.Helper()
-	if _, err := p.conn.Write(b); err != nil {
-		p.t.Fatalf("write: %v", err)
-	}
-}
-
-// nextRaw reads a frame, whatever it says of itself.
-func (p *peer) nextRaw() ws.Frame {
-	p.t.Helper()
-	f, err := readFrame(p.reader)
-	if err != nil {
-		p.t.Fatalf("read a frame: %v", err)
-	}
-	return f
-}
-
-// next reads a frame, which a server sends unmasked and whole.
-func (p *peer) next() ws.Frame {
-	p.t.Helper()
-	f := p.nextRaw()
-	if err := ws.CheckHeader(f.Header, ws.StateClientSide); err != nil {
-		p.t.Fatalf("the server sent a bad frame: %v", err)
-	}
-	return f
-}
-
-// readFrame reads a frame of the server, whose length can be believed.
-func readFrame(from io.Reader) (ws.Frame, error) {
-	h, err := ws.ReadHeader(from)
-	if err != nil {
-		return ws.Frame{}, err
-	}
-	f := ws.Frame{Header: h, Payload: make([]byte, h.Length)}
-	_, err = io.ReadFull(from, f.Payload)
-	return f, err
-}
-
-func (p *peer) wantText(want string) {
-	p.t.Helper()
-	if f := p.next(); f.Header.OpCode != ws.OpText || string(f.Payload) != want {
-		p.t.Fatalf("got the frame %v %.100q, want the text %.100q", f.Header, f.Payload, want)
-	}
-}
-
-// wantClose reads the close frame, and the end of the stream behind it.
-func (p *peer) wantClose(code uint16) {
-	p.t.Helper()
-	f := p.next()
-	got, text := ws.ParseCloseFrameData(f.Payload)
-	if f.Header.OpCode != ws.OpClose || uint16(got) != code {
-		p.t.Fatalf("got the frame %v with the code %d %q, want a close with %d", f.Header, got, text, code)
-	}
-	p.wantEnd()
-}
-
-func (p *peer) wantEnd() {
-	p.t.Helper()
-	if rest, err := io.ReadAll(p.reader); err != nil || len(rest) > 0 {
-		p.t.Fatalf("after the last frame: %d more bytes, %v; want the end of the stream", len(rest), err)
-	}
 }

@@ -1,10 +1,8 @@
 package socket_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,15 +18,13 @@ import (
 func (r *rig) attachStream(opts socket.Options) (*owner, *peer, *http.Response) {
 	r.t.Helper()
 	server, client := r.connect()
-	if _, err := io.WriteString(server, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"); err != nil {
-		r.t.Fatal(err)
-	}
 	o := newOwner(r.t)
-	if err := r.loops.AttachStream(server, opts, o.take); err != nil {
+	if err := r.loops.AttachStream(r.over.wrap(server), opts, o.take); err != nil {
 		r.t.Fatal(err)
 	}
 	o.waitTaken()
-	p := newPeer(r.t, client)
+	p := r.peer(client)
+	o.do(func(c *socket.Conn) { c.Send([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")) })
 	res, err := http.ReadResponse(p.reader, nil)
 	if err != nil {
 		r.t.Fatal(err)
@@ -54,54 +50,60 @@ func (n notice) Text() []byte { return []byte(n) }
 func (n notice) Block() []byte { return []byte("data: " + n + "\n\n") }
 
 func TestStream(t *testing.T) {
-	r := newRig(t, socket.Config{})
-	o, p, res := r.attachStream(socket.Options{})
-	o.do(func(c *socket.Conn) {
-		c.SendFrame(socket.NewFrame(notice("a")))
-		c.SendBlock([]byte("data: b\n\n"))
+	overLinks(t, func(t *testing.T, over link) {
+		r := newRig(t, over, socket.Config{})
+		o, p, res := r.attachStream(socket.Options{})
+		o.do(func(c *socket.Conn) {
+			c.SendFrame(socket.NewFrame(notice("a")))
+			c.SendBlock([]byte("data: b\n\n"))
+		})
+		wantBody(t, res.Body, "data: a\n\ndata: b\n\n")
+		p.write([]byte("nobody listens to this"))
+		o.do(func(c *socket.Conn) {
+			c.SendFrame(socket.NewFrame(notice("last")))
+			c.Close(socket.GoingAway)
+		})
+		wantBody(t, res.Body, "data: last\n\n")
+		if rest, err := io.ReadAll(res.Body); err != nil || len(rest) > 0 {
+			t.Errorf("at the end: got %q, %v, want the last chunk", rest, err)
+		}
+		p.wantEnd()
+		o.wantClosed(socket.GoingAway)
 	})
-	wantBody(t, res.Body, "data: a\n\ndata: b\n\n")
-	p.write([]byte("nobody listens to this"))
-	o.do(func(c *socket.Conn) {
-		c.SendFrame(socket.NewFrame(notice("last")))
-		c.Close(socket.GoingAway)
-	})
-	wantBody(t, res.Body, "data: last\n\n")
-	if rest, err := io.ReadAll(res.Body); err != nil || len(rest) > 0 {
-		t.Errorf("at the end: got %q, %v, want the last chunk", rest, err)
-	}
-	p.wantEnd()
-	o.wantClosed(socket.GoingAway)
 }
 
 func TestStreamWhosePeerGoes(t *testing.T) {
-	r := newRig(t, socket.Config{})
-	o, p, _ := r.attachStream(socket.Options{})
-	if err := p.conn.Close(); err != nil {
-		t.Fatal(err)
-	}
-	o.wantClosed(socket.Gone)
+	overLinks(t, func(t *testing.T, over link) {
+		r := newRig(t, over, socket.Config{})
+		o, p, _ := r.attachStream(socket.Options{})
+		if err := p.conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+		o.wantClosed(socket.Gone)
+	})
 }
 
 // TestSlowStream ends in the last chunk, which a client can tell from a cut.
 func TestSlowStream(t *testing.T) {
-	r := newRig(t, socket.Config{MaxQueue: 64 << 10})
-	o, _, res := r.attachStream(socket.Options{})
-	sent := 0
-	block := "data: " + strings.Repeat("x", 1000) + "\n\n"
-	o.do(func(c *socket.Conn) {
-		for ; !c.Closed(); sent++ {
-			c.SendBlock([]byte(block))
+	overLinks(t, func(t *testing.T, over link) {
+		r := newRig(t, over, socket.Config{MaxQueue: 64 << 10})
+		o, _, res := r.attachStream(socket.Options{})
+		sent := 0
+		block := "data: " + strings.Repeat("x", 1000) + "\n\n"
+		o.do(func(c *socket.Conn) {
+			for ; !c.Closed(); sent++ {
+				c.SendBlock([]byte(block))
+			}
+		})
+		o.wantClosed(socket.SlowConsumer)
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(body) / len(block); string(body) != strings.Repeat(block, n) || n >= sent {
+			t.Errorf("got %d bytes of %d blocks of %d, want whole blocks, and fewer than were sent", len(body), sent, len(block))
 		}
 	})
-	o.wantClosed(socket.SlowConsumer)
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := len(body) / len(block); string(body) != strings.Repeat(block, n) || n >= sent {
-		t.Errorf("got %d bytes of %d blocks of %d, want whole blocks, and fewer than were sent", len(body), sent, len(block))
-	}
 }
 
 // served is an HTTP server whose one handler streams to its end.
@@ -196,7 +198,7 @@ func (s *served) open(t *testing.T) (o *owner, body io.Reader, cancel func()) {
 func TestServeStream(t *testing.T) {
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(proto, func(t *testing.T) {
-			r := newRig(t, socket.Config{})
+			r := newRig(t, owned, socket.Config{})
 			s := r.serve(proto)
 			o, body, _ := s.open(t)
 			var want bytes.Buffer
@@ -222,7 +224,7 @@ func TestServeStream(t *testing.T) {
 func TestResponseIsNotWrittenToAfterItsHandler(t *testing.T) {
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(proto, func(t *testing.T) {
-			r := newRig(t, socket.Config{})
+			r := newRig(t, owned, socket.Config{})
 			s := r.serve(proto)
 			for range 10 {
 				o, _, cancel := s.open(t)
@@ -246,7 +248,7 @@ func TestResponseIsNotWrittenToAfterItsHandler(t *testing.T) {
 func TestServeStreamEndsWithTheLoops(t *testing.T) {
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(proto, func(t *testing.T) {
-			r := newRig(t, socket.Config{MaxQueue: 64 << 20})
+			r := newRig(t, owned, socket.Config{MaxQueue: 64 << 20})
 			s := r.serve(proto)
 			o, _, _ := s.open(t)
 			o.do(func(c *socket.Conn) {
@@ -258,29 +260,5 @@ func TestServeStreamEndsWithTheLoops(t *testing.T) {
 			receive(t, s.returned, "the handler's return")
 			receive(t, o.closed, "Closed")
 		})
-	}
-}
-
-// TestStreamOverTLS is what a loop cannot write to itself but may own.
-func TestStreamOverTLS(t *testing.T) {
-	r := newRig(t, socket.Config{})
-	keys := httptest.NewUnstartedServer(nil)
-	keys.StartTLS() // for its certificate
-	defer keys.Close()
-	server, client := r.connect()
-	secure := tls.Server(server, &tls.Config{Certificates: keys.TLS.Certificates})
-	o := newOwner(t)
-	if err := r.loops.AttachStream(secure, socket.Options{}, o.take); err != nil {
-		t.Fatal(err)
-	}
-	plain := newPeer(t, client)
-	conn := tls.Client(plain.conn, &tls.Config{InsecureSkipVerify: true}) // loopback
-	o.waitTaken()
-	o.do(func(c *socket.Conn) {
-		c.SendBlock([]byte("data: a\n\n"))
-		c.Close(socket.GoingAway)
-	})
-	if got, err := io.ReadAll(bufio.NewReader(conn)); err != nil || string(got) != "9\r\ndata: a\n\n\r\n0\r\n\r\n" {
-		t.Errorf("got %q, %v, want a chunk, the last chunk and the end", got, err)
 	}
 }
