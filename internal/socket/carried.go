@@ -18,11 +18,12 @@ type carried struct {
 	// Owned by the loop.
 	waiting bool // the reader waits for its credit
 
-	mu       sync.Mutex // guards the fields below; taken last
-	queue    [][]byte   // what waits
-	queued   int        // bytes, with those that the writer has taken out and not yet written
-	flushing bool       // a writer goroutine is at work
-	ending   bool       // the queue's last bytes are the connection's last
+	mu       sync.Mutex    // guards the fields below; taken last
+	queue    [][]byte      // what waits
+	queued   int           // bytes, with those that the writer has taken out and not yet written
+	flushing bool          // a writer goroutine is at work
+	ending   bool          // the queue's last bytes are the connection's last
+	onEnd    chan struct{} // closed when those are out; nil: the reader does not wait for it
 }
 
 // sink is where a carried connection's bytes go.
@@ -80,6 +81,7 @@ var largeBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 // read hands what comes to the loop until the connection is over.
 func (k *carried) read(conn net.Conn, early []byte) {
 	defer k.out.abort()
+	defer k.awaitLast()
 	if len(early) > 0 && !k.received(early) {
 		linger(conn)
 		return
@@ -148,6 +150,20 @@ func (k *carried) over() { close(k.credit) }
 // unread would reset the connection before the peer has read the close frame.
 func linger(conn net.Conn) {
 	_, _ = io.Copy(io.Discard, conn) // finish sets its deadline
+}
+
+// awaitLast waits for the connection's last bytes: a peer that has closed its side may still read.
+func (k *carried) awaitLast() {
+	k.mu.Lock()
+	var end chan struct{}
+	if k.ending && k.flushing {
+		end = make(chan struct{})
+		k.onEnd = end
+	}
+	k.mu.Unlock()
+	if end != nil {
+		<-end // finish has set the deadline of what is written
+	}
 }
 
 // resume implements link.
@@ -230,10 +246,12 @@ func (k *carried) flush() {
 		err := k.out.write(&bufs)
 		k.mu.Lock()
 		k.account(-cost)
+		k.flushing = err == nil
 		k.mu.Unlock()
 		if err != nil {
 			k.out.abort()
 			k.loop.Post(k.lost)
+			k.ended()
 			return
 		}
 	}
@@ -242,6 +260,17 @@ func (k *carried) flush() {
 	k.mu.Unlock()
 	if over {
 		k.out.finish()
+		k.ended()
+	}
+}
+
+// ended lets the reader go, if it waits for the last bytes.
+func (k *carried) ended() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.onEnd != nil {
+		close(k.onEnd)
+		k.onEnd = nil
 	}
 }
 
