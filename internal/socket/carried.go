@@ -58,11 +58,14 @@ func (k *carried) attach(own func(*Conn) Owner, read func(*carried)) error {
 			k.out.abort() // the loop has ended and cuts nobody any more
 		}
 		read(k)
-		k.loop.Post(func() {
+		posted = k.loop.Post(func() {
 			k.lost()
 			k.drop()
 			delete(k.loop.carried, k)
 		})
+		if !posted {
+			k.drop() // it counts as queued
+		}
 	})
 	if !started {
 		set.count(-1)
