@@ -166,6 +166,9 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 		for _, p := range []*peer{p1, p2, p3, p4, p5, p6} {
 			_ = p.conn.Close()
 		}
+		if got := r.loops.Queued(); got != 0 {
+			t.Errorf("%d bytes are queued for nobody", got)
+		}
 		if got := openDescriptors(t); got > descriptors {
 			t.Errorf("%d descriptors are open, want no more than the %d before", got, descriptors)
 		}
