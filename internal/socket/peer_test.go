@@ -56,6 +56,7 @@ func overLinks(t *testing.T, test func(*testing.T, link)) {
 type peer struct {
 	t      testing.TB
 	conn   halfCloser
+	tcp    *net.TCPConn // below it
 	reader *bufio.Reader
 }
 
@@ -75,7 +76,7 @@ func (r *rig) peer(client *net.TCPConn) *peer {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return &peer{t: r.t, conn: conn, reader: bufio.NewReader(conn)}
+	return &peer{t: r.t, conn: conn, tcp: client, reader: bufio.NewReader(conn)}
 }
 
 func (p *peer) write(b []byte) {
@@ -139,4 +140,13 @@ func (p *peer) wantEnd() {
 	if rest, err := io.ReadAll(p.reader); err != nil || len(rest) > 0 {
 		p.t.Fatalf("after the last frame: %d more bytes, %v; want the end of the stream", len(rest), err)
 	}
+}
+
+// reset ends the connection so that the server's kernel hears of it at once, whatever is unread.
+func (p *peer) reset() {
+	p.t.Helper()
+	if err := p.tcp.SetLinger(0); err != nil {
+		p.t.Fatal(err)
+	}
+	_ = p.tcp.Close() // it may be closed already
 }

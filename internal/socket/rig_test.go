@@ -229,3 +229,13 @@ func await(t testing.TB, done <-chan struct{}, what string) {
 	t.Helper()
 	receive(t, done, what)
 }
+
+// eventually waits for what nobody tells.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !holds(); runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("%s: it never was so", what)
+		}
+	}
+}
