@@ -90,6 +90,9 @@ func TestStreamOverHTTP10(t *testing.T) {
 				t.Fatalf("got %+v, want a body that ends with the connection", res)
 			}
 			readUntil(t, res.Body, `"connectionId":"sse-`)
+			if strings.HasPrefix(path, "/events") {
+				readUntil(t, res.Body, succeeded("a")) // who has only been greeted has not joined
+			}
 			readUntil(t, res.Body, "\n\n")
 			publish(t, srv, herald.UserRegistered{UserID: "ann"})
 			broadcast(t, srv, "a", "said", 1)
