@@ -241,10 +241,7 @@ func (s *Server) attachStream(w http.ResponseWriter, r *http.Request, opts socke
 		w.WriteHeader(http.StatusOK)
 		return s.loops.ServeStream(w, r, opts, own)
 	}
-	if err := writeStreamHead(conn, w.Header()); err != nil {
-		_ = conn.Close()
-		return err
-	}
+	opts.Head = streamHead(w.Header())
 	err := s.loops.AttachStream(conn, opts, own)
 	if err != nil {
 		_ = conn.Close()
@@ -265,10 +262,10 @@ func hijack(w http.ResponseWriter, r *http.Request) net.Conn {
 	return conn
 }
 
-// writeStreamHead writes the head of a chunked response (RFC 9112 section 7.1), with the headers
-// that middleware has set, but for that of a body that middleware would have compressed. The connection
-// ends with the stream, which its head says unless the protocol has it say something else.
-func writeStreamHead(conn net.Conn, header http.Header) error {
+// streamHead is the head of a chunked response (RFC 9112 section 7.1), with the headers that middleware
+// has set, but for those of a body that middleware would have written. The connection ends with the
+// stream, which its head says unless the protocol has it say something else.
+func streamHead(header http.Header) []byte {
 	header = header.Clone()
 	header.Set("Transfer-Encoding", "chunked")
 	header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
@@ -278,15 +275,9 @@ func writeStreamHead(conn net.Conn, header http.Header) error {
 	}
 	var head bytes.Buffer
 	head.WriteString("HTTP/1.1 200 OK\r\n")
-	if err := header.Write(&head); err != nil {
-		return err
-	}
+	_ = header.Write(&head) // a buffer does not fail
 	head.WriteString("\r\n")
-	_ = conn.SetWriteDeadline(time.Now().Add(handshakeTime))
-	if _, err := conn.Write(head.Bytes()); err != nil {
-		return err
-	}
-	return conn.SetWriteDeadline(time.Time{})
+	return head.Bytes()
 }
 
 // jitteredRetry is when an EventSource comes back after a cut: not when all the others do.

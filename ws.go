@@ -22,7 +22,7 @@ const (
 	subprotocol    = "herald.v1"
 	maxPatterns    = wire.MaxPatterns // of one connection
 	maxBadMessages = 100              // then it is closed
-	handshakeTime  = 10 * time.Second // to write the answer to a handshake
+	handshakeTime  = 10 * time.Second // to write the answer to a handshake that nothing comes of
 	verifyTime     = 10 * time.Second // to verify a token, which may have to fetch keys
 	refusalTime    = time.Second      // to read why nobody takes the connection
 
@@ -50,7 +50,6 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	user, tokenErr := a.requestUser(r)
 	upgrader := ws.HTTPUpgrader{
-		Timeout:  handshakeTime,
 		Header:   w.Header(),
 		Protocol: func(p string) bool { return p == subprotocol },
 	}
@@ -58,18 +57,20 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	if s.config.Compression {
 		upgrader.Negotiate = compression.negotiate
 	}
-	conn, rw, _, err := upgrader.Upgrade(r, w)
+	handshake := heldHandshake{ResponseWriter: w}
+	conn, rw, _, err := upgrader.Upgrade(r, &handshake)
 	if errors.Is(err, ws.ErrNotHijacker) {
 		s.log.Error("middleware hides http.Hijacker: no WebSocket can be opened", "path", r.URL.Path)
 	}
 	if err != nil { // the upgrader has answered what was wrong
 		if conn != nil {
+			_ = handshake.sendOn(conn)
 			_ = conn.Close()
 		}
 		return
 	}
 	early, _ := rw.Peek(rw.Reader.Buffered()) // never more than there is
-	s.attachWebSocket(conn, bytes.Clone(early), newConnection{
+	s.attachWebSocket(conn, &handshake, bytes.Clone(early), newConnection{
 		session:  session{ip: a.clientIP(r), id: newSocketID(), user: user},
 		tokenErr: tokenErr,
 		deflate:  compression.accepted,
@@ -98,15 +99,16 @@ type newConnection struct {
 	deflate  bool  // the handshake agreed on compression
 }
 
-func (s *Server) attachWebSocket(conn net.Conn, early []byte, n newConnection) {
+func (s *Server) attachWebSocket(conn net.Conn, handshake *heldHandshake, early []byte, n newConnection) {
 	if !s.doors.enter(n.ip) {
-		s.refuseWebSocket(conn, tooManyConnections)
+		s.refuseWebSocket(conn, handshake, tooManyConnections)
 		return
 	}
 	opts := socket.Options{
 		KeepAlive:  s.beats.webSocket,
 		MaxPayload: s.config.Limits.MaxPayloadSize,
 		Deflate:    n.deflate,
+		Head:       handshake.answer.Bytes(),
 		Early:      early,
 	}
 	err := s.loops.AttachWebSocket(conn, opts, func(c *socket.Conn) socket.Owner {
@@ -118,15 +120,18 @@ func (s *Server) attachWebSocket(conn net.Conn, early []byte, n newConnection) {
 	})
 	if err != nil {
 		s.doors.leave(n.ip)
-		s.refuseWebSocket(conn, socket.GoingAway)
+		s.refuseWebSocket(conn, handshake, socket.GoingAway)
 	}
 }
 
 // refuseWebSocket says why on a connection that nobody will own, and gives the peer a moment to
 // read it: closing while something of its own is unread would reset the connection.
-func (s *Server) refuseWebSocket(conn net.Conn, why socket.Reason) {
+func (s *Server) refuseWebSocket(conn net.Conn, handshake *heldHandshake, why socket.Reason) {
 	defer conn.Close()
 	s.metrics.refused(socket.WebSocket, why)
+	if err := handshake.sendOn(conn); err != nil {
+		return
+	}
 	_ = conn.SetDeadline(time.Now().Add(refusalTime)) // what fails now fails for a client that is gone
 	body := ws.NewCloseFrameBody(ws.StatusCode(why.Code), why.Text)
 	if err := ws.WriteFrame(conn, ws.NewCloseFrame(body)); err != nil {

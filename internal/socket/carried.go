@@ -44,15 +44,15 @@ func newCarried(c Conn, out sink) *carried {
 }
 
 // attach gives the connection to its loop and starts its reader, which ends with the connection.
-func (k *carried) attach(own func(*Conn) Owner, read func(*carried)) error {
+func (k *carried) attach(head []byte, own func(*Conn) Owner, read func(*carried)) error {
 	set := k.loop.set
 	set.count(1)
 	started := set.start(func() {
 		defer set.count(-1)
 		posted := k.loop.Post(func() {
 			k.loop.carried[k] = struct{}{}
-			k.startTimers(k.loop.Now())
-			k.owner = own(&k.Conn)
+			k.begin(head, own)
+			k.loop.cork.pull(&k.Conn)
 		})
 		if !posted {
 			k.out.abort() // the loop has ended and cuts nobody any more

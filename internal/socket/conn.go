@@ -41,6 +41,14 @@ func (ls *Loops) newConn(d Dialect, opts Options) Conn {
 	return Conn{loop: ls.pick(), keep: opts.KeepAlive, limit: opts.MaxPayload, dialect: d, timer: -1}
 }
 
+// begin makes the owner. What it sends is held, with what the peer gets before.
+func (c *Conn) begin(head []byte, own func(*Conn) Owner) {
+	c.startTimers(c.loop.Now())
+	c.loop.cork.put(c)
+	c.Send(head)
+	c.owner = own(c)
+}
+
 // Loop is the loop to which the connection belongs. Safe for concurrent use.
 func (c *Conn) Loop() *Loop { return c.loop }
 
@@ -68,9 +76,16 @@ func (c *Conn) SendBlock(block []byte) {
 // not take waits in the queue. A queue over its bound closes the connection as a slow consumer.
 // The bytes are shared; nobody may change them afterwards.
 func (c *Conn) Send(frames []byte) {
-	if c.closed || len(frames) == 0 {
-		return
+	switch {
+	case c.closed || len(frames) == 0:
+	case c.loop.cork.holds(c):
+		c.loop.cork.add(frames)
+	default:
+		c.send(frames)
 	}
+}
+
+func (c *Conn) send(frames []byte) {
 	switch c.link.send(frames) {
 	case sendLost:
 		c.lost()
@@ -80,22 +95,16 @@ func (c *Conn) Send(frames []byte) {
 }
 
 // Close sends the close frame after what already waits, and ends the connection. A slow consumer
-// gets it in place of what waits. The owner hears of it at the end of the loop's turn.
+// gets it in place of what waits. The owner hears of it at the end of the loop's turn, and the peer after
+// the owner: whoever sees the close frame finds the connection gone.
 func (c *Conn) Close(why Reason) {
-	if !c.end(why) {
+	if c.closed {
 		return
 	}
-	if why.slow() {
+	c.loop.cork.pull(c)
+	if c.end(why) && why.slow() {
 		c.link.drop()
 	}
-	var last []byte
-	switch {
-	case c.dialect.IsWebSocket():
-		last = why.frame()
-	case c.dialect == ChunkedStream:
-		last = lastChunk
-	}
-	c.link.finish(last)
 }
 
 // lost ends the connection without a word: there is nobody to say it to.
@@ -104,6 +113,7 @@ func (c *Conn) lost() { c.cut(Gone) }
 // cut ends the connection at once, whatever waits.
 func (c *Conn) cut(why Reason) {
 	if c.end(why) {
+		c.loop.closing[len(c.loop.closing)-1].cut = true
 		c.link.abort()
 	}
 }
@@ -116,7 +126,7 @@ func (c *Conn) end(why Reason) bool {
 	c.closed = true
 	c.cutAt = 0
 	c.reschedule()
-	c.loop.closing = append(c.loop.closing, closing{c, why})
+	c.loop.closing = append(c.loop.closing, closing{conn: c, why: why})
 	return true
 }
 
@@ -124,13 +134,25 @@ func (c *Conn) end(why Reason) bool {
 type closing struct {
 	conn *Conn
 	why  Reason
+	cut  bool // there is nobody to say goodbye to
 }
 
-// tellOwner makes the owner's last call.
-func (e closing) tellOwner() {
-	e.conn.owner.Closed(e.why)
-	e.conn.forgetIncoming()
-	e.conn.link.over()
+// finish makes the owner's last call, and says goodbye to the peer.
+func (e closing) finish() {
+	c := e.conn
+	c.owner.Closed(e.why)
+	c.forgetIncoming()
+	c.link.over()
+	var last []byte
+	switch {
+	case e.cut:
+		return
+	case c.dialect.IsWebSocket():
+		last = e.why.frame()
+	case c.dialect == ChunkedStream:
+		last = lastChunk
+	}
+	c.link.finish(last)
 }
 
 // Hold stops the messages of the connection until Release, while something that was begun on
@@ -161,15 +183,6 @@ func (c *Conn) SetAlarm(at time.Time) {
 	now := c.loop.Now()
 	if wait := at.Sub(now); !at.IsZero() && wait < farAway {
 		c.alarmAt = max(c.loop.life(now.Add(wait)), 1)
-	}
-	c.reschedule()
-}
-
-// cutIn has the link cut when d has passed; 0 takes it back.
-func (c *Conn) cutIn(d time.Duration) {
-	c.cutAt = 0
-	if d > 0 {
-		c.cutAt = c.loop.life(c.loop.Now()) + int64(d)
 	}
 	c.reschedule()
 }

@@ -2,6 +2,7 @@ package socket
 
 import (
 	"net"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -53,18 +54,16 @@ func (ls *Loops) takeDescriptor(conn net.Conn, c Conn) *descriptor {
 }
 
 // attach gives the connection to its loop.
-func (d *descriptor) attach(early []byte, own func(*Conn) Owner) {
+func (d *descriptor) attach(opts Options, own func(*Conn) Owner) {
 	l := d.loop
 	l.set.count(1)
 	posted := l.Post(func() {
-		err := l.poller.add(d)
-		d.startTimers(l.Now())
-		d.owner = own(&d.Conn)
-		if err != nil {
-			d.lost() // the kernel has no room to watch it
-		} else if len(early) > 0 {
-			d.feed(early)
+		if err := l.poller.add(d); err != nil {
+			defer d.lost() // the kernel has no room to watch it
 		}
+		d.begin(opts.Head, own)
+		d.feed(opts.Early)
+		l.cork.pull(&d.Conn)
 	})
 	if !posted {
 		d.closeFD() // the loop has ended and cuts nobody any more
@@ -165,6 +164,15 @@ func (d *descriptor) limitStall() {
 	}
 }
 
+// cutIn has the link cut when so much time has passed; 0 takes it back.
+func (d *descriptor) cutIn(wait time.Duration) {
+	d.cutAt = 0
+	if wait > 0 {
+		d.cutAt = d.loop.life(d.loop.Now()) + int64(wait)
+	}
+	d.reschedule()
+}
+
 // drain writes what waits, as far as the kernel takes it.
 func (d *descriptor) drain() {
 	for d.waiting != nil {
@@ -257,6 +265,9 @@ func (d *descriptor) queuedBytes() int {
 
 // finish implements link.
 func (d *descriptor) finish(last []byte) {
+	if d.fd < 0 {
+		return
+	}
 	d.ending = true
 	switch {
 	case len(last) == 0:

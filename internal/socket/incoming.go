@@ -49,7 +49,7 @@ func (in *incoming) reset() {
 // feed reads what the peer has sent. The bytes are unmasked where they are, and nothing points to
 // them when it returns.
 func (c *Conn) feed(b []byte) {
-	if c.closed {
+	if c.closed || len(b) == 0 {
 		return
 	}
 	c.seen = c.loop.life(c.loop.Now())
@@ -60,6 +60,7 @@ func (c *Conn) feed(b []byte) {
 		c.in = c.loop.blanks.get()
 	}
 	c.feeding = true
+	c.loop.cork.put(c)
 	for len(b) > 0 && !c.closed && !c.held {
 		n, err := c.step(b)
 		b = b[n:]
@@ -68,6 +69,7 @@ func (c *Conn) feed(b []byte) {
 		}
 	}
 	c.feeding = false
+	c.loop.cork.pull(c)
 	if c.held && !c.closed {
 		c.in.rest = append(c.in.rest, b...)
 	}

@@ -8,10 +8,10 @@ type link interface {
 	finish(last []byte)
 	// drop forgets what waits, but for the rest of a message that the peer has begun to read.
 	drop()
-	// resume goes on reading, after a Hold.
-	resume()
 	// over says that the owner has had its last call.
 	over()
+	// resume goes on reading, after a Hold.
+	resume()
 	// queuedBytes is what waits, with what each message costs.
 	queuedBytes() int
 	// abort ends the connection without a word. It may come at any time, and more than once.

@@ -31,7 +31,8 @@ type Loop struct {
 	poller      poller                // the connections whose descriptors are the loop's
 	carried     map[*carried]struct{} // those that goroutines carry, until their reader has ended
 	timers      timers
-	closing     []closing // closed in this turn; their owners are told at its end
+	closing     []closing // closed in this turn; owners and peers are told at its end
+	cork        cork
 	blanks      blanks
 	header      bytes.Reader // of the frame that is being read
 	headerBytes [ws.MaxHeaderSize]byte
@@ -162,15 +163,15 @@ func (l *Loop) runInbox() {
 	l.giveBack(tasks)
 }
 
-// flush writes, then tells the owners of what was closed meanwhile: an owner changes the index,
-// which nobody may do while the shard walks through it.
+// flush writes, then ends what was closed meanwhile: an owner changes the index, which nobody may do
+// while the shard walks through it.
 func (l *Loop) flush() {
 	l.shard.Flush()
 	for len(l.closing) > 0 {
 		closed := l.closing
 		l.closing = nil
 		for _, c := range closed {
-			c.tellOwner()
+			c.finish()
 		}
 	}
 }
@@ -207,9 +208,7 @@ func (l *Loop) end() {
 		t.run() // what was accepted is delivered, as far as the sockets take it
 	}
 	l.flush()
-	l.each(func(c *Conn) {
-		c.Close(GoingAway)
-		c.link.abort()
-	})
+	l.each(func(c *Conn) { c.Close(GoingAway) })
 	l.flush()
+	l.each(func(c *Conn) { c.link.abort() })
 }

@@ -22,6 +22,6 @@ func (*poller) close()                 {}
 // descriptor is a connection whose descriptor its loop owns: none.
 type descriptor struct{}
 
-func (*descriptor) attach([]byte, func(*Conn) Owner) {}
+func (*descriptor) attach(Options, func(*Conn) Owner) {}
 
 func (*Loops) takeDescriptor(net.Conn, Conn) *descriptor { return nil }

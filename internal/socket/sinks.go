@@ -59,12 +59,16 @@ func (s *netSink) hurry() {
 // finish says that no more will come, and leaves the end to the reader: closing while the peer's
 // bytes are unread would reset the connection, and the close frame with it.
 func (s *netSink) finish() {
-	_ = s.conn.SetReadDeadline(time.Now().Add(lingerRead))
-	if half, ok := s.conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		return
+	wait := lingerRead
+	if half, ok := s.conn.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
+		wait = lingerBlind
 	}
-	s.abort()
+	_ = s.conn.SetReadDeadline(time.Now().Add(wait))
 }
+
+// lingerBlind is lingerRead where our side cannot be closed alone: the peer has the last bytes, and may
+// wait for the end.
+const lingerBlind = time.Second
 
 func (s *netSink) abort() { _ = s.conn.Close() }
 
