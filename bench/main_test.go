@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/herald-events/herald/bench/internal/load"
+	"github.com/herald-events/herald/bench/internal/publish"
 	"github.com/herald-events/herald/bench/internal/report"
 	"github.com/herald-events/herald/bench/internal/server"
 )
@@ -112,6 +113,25 @@ func TestIdleConnectionsAreKeptAlive(t *testing.T) {
 	}
 	if f.Closed != 0 || f.Connections <= 0 || f.IdleCPU <= 0 {
 		t.Errorf("got %+v, want none closed, a rate and the CPU time of pings", f)
+	}
+}
+
+// TestSeveralProcessesCountAsOne: so many connections that one process could not have them.
+func TestSeveralProcessesCountAsOne(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	task := load.Task{Connections: 10, Channels: 4, PerProcess: 3}
+	s, err := r.begin(t.Context(), server.Specs[0], noPing, task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := s.measure(t.Context(), publish.Plan{Channels: 4, Size: 64, Duration: time.Minute, Most: 40})
+	if err := errors.Join(err, s.end()); err != nil {
+		t.Fatal(err)
+	}
+	checkNothingLost(t, f)
+	if f.Published != 40 || f.Expected != 100 {
+		t.Errorf("got %+v, want 40 messages: 10 to each of 3, 3, 2 and 2 subscribers", f)
 	}
 }
 

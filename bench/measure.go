@@ -138,9 +138,6 @@ func (s *session) measure(ctx context.Context, plan publish.Plan) (report.Figure
 	if _, _, err := s.publish(ctx, warm); err != nil {
 		return report.Figures{}, err
 	}
-	if err := s.fleet.Reset(plan.Rate > 0); err != nil {
-		return report.Figures{}, err
-	}
 	before, err := s.server.CPU()
 	if err != nil {
 		return report.Figures{}, err
@@ -167,8 +164,12 @@ func (s *session) measure(ctx context.Context, plan publish.Plan) (report.Figure
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
-// publish carries the plan out and returns when its messages have come.
+// publish carries the plan out and returns when its messages have come. It counts from nothing, or what
+// came before would stand for what is still under way.
 func (s *session) publish(ctx context.Context, plan publish.Plan) (publish.Result, load.Answer, error) {
+	if err := s.fleet.Reset(plan.Rate > 0); err != nil {
+		return publish.Result{}, load.Answer{}, err
+	}
 	published, err := publish.Run(ctx, s.server.Target(), plan)
 	if err != nil {
 		return published, load.Answer{}, fmt.Errorf("%s: %w", s.server.Spec.Name, err)

@@ -21,6 +21,8 @@ type Task struct {
 	Channels    int
 	// StopEvery has one in so many connections subscribe and never read again; 0: none.
 	StopEvery int
+	// PerProcess bounds the connections of one process; 0: 15,000.
+	PerProcess int
 }
 
 // connection is a subscriber.
@@ -71,9 +73,12 @@ const (
 func (c *client) run() error {
 	events := make([]unix.EpollEvent, 1024)
 	for {
-		n, err := unix.EpollWait(c.epoll, events, -1)
+		n, err := unix.EpollWait(c.epoll, events, c.patience())
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return fmt.Errorf("wait: %w", err)
+		}
+		if n == 0 && c.waiting > 0 {
+			return fmt.Errorf("%d connections are open, and %d wait for the server's answer in vain", c.opened, c.waiting)
 		}
 		for _, e := range events[:max(n, 0)] {
 			if e.Pad < 0 {
@@ -87,6 +92,18 @@ func (c *client) run() error {
 			}
 		}
 	}
+}
+
+// answerTime is how long a handshake may be without a word from the server; on any connection, since one
+// that is silent alone will soon be waited for alone.
+const answerTime = 20 * time.Second
+
+// patience is how long to wait for anything, in milliseconds; -1 is for ever.
+func (c *client) patience() int {
+	if c.waiting == 0 {
+		return -1
+	}
+	return int(answerTime / time.Millisecond)
 }
 
 // open begins to open connections; the answer follows when the last has subscribed.

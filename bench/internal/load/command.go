@@ -48,12 +48,12 @@ func Run(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("epoll: %w", err)
 	}
-	defer unix.Close(epoll)
+	defer func() { _ = unix.Close(epoll) }()
 	wake, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("eventfd: %w", err)
 	}
-	defer unix.Close(wake)
+	defer func() { _ = unix.Close(wake) }()
 	commands := make(chan command, 1)
 	encoder := json.NewEncoder(out)
 	c := &client{

@@ -3,6 +3,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,8 +14,8 @@ import (
 	"time"
 )
 
-// perProcess is how many connections a load process opens: it may have 20,000 descriptors on many systems.
-const perProcess = 15_000
+// usualPerProcess is how many connections a load process opens: on many systems it may have 20,000 descriptors.
+const usualPerProcess = 15_000
 
 // Fleet is the load processes of one run, as the runner sees them.
 type Fleet struct{ processes []*process }
@@ -54,6 +55,7 @@ func Open(ctx context.Context, launch Launch, task Task) (*Fleet, Answer, error)
 	f := &Fleet{}
 	first := task.First
 	last := first + task.Connections
+	perProcess := cmp.Or(task.PerProcess, usualPerProcess)
 	for ; first < last; first += perProcess {
 		in, out, wait, err := launch(ctx)
 		if err != nil {

@@ -55,7 +55,11 @@ func (b *Builder) Start(ctx context.Context, spec Spec, ping time.Duration) (*Se
 		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
 	}
 	s := &Server{Spec: spec, cmd: cmd, pid: cmd.Process.Pid}
-	if s.Port, err = readPort(out); err != nil {
+	s.Port, err = readPort(out)
+	if err == nil {
+		err = s.awaitReady(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", spec.Name, err), s.Stop())
 	}
 	return s, nil
@@ -70,6 +74,43 @@ func readPort(out io.ReadCloser) (int, error) {
 		return 0, fmt.Errorf("it has not said where it listens: %w", err)
 	}
 	return strconv.Atoi(strings.TrimSpace(line))
+}
+
+// awaitReady asks until the server says that it is ready.
+func (s *Server) awaitReady(ctx context.Context) error {
+	if s.Spec.ready == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	for {
+		err := s.call(ctx, http.MethodGet, s.Spec.ready)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("it is not ready: %w", err)
+		}
+	}
+}
+
+// call is a request whose answer says nothing but that it went well.
+func (s *Server) call(ctx context.Context, method, path string) error {
+	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("http://127.0.0.1:%d%s", s.Port, path), nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", path, res.Status)
+	}
+	return nil
 }
 
 // Stop ends the server, and is done when it has ended.
@@ -93,18 +134,8 @@ func (s *Server) Target() publish.Target {
 
 // Free has the server give memory back that it does not need.
 func (s *Server) Free(ctx context.Context) error {
-	url := fmt.Sprintf("http://127.0.0.1:%d/free", s.Port)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
-	if err != nil {
-		return err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
+	if err := s.call(ctx, http.MethodPost, "/free"); err != nil {
 		return fmt.Errorf("free the memory of %s: %w", s.Spec.Name, err)
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("free the memory of %s: %s", s.Spec.Name, res.Status)
 	}
 	return nil
 }

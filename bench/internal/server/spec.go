@@ -22,6 +22,7 @@ type Spec struct {
 	args    []string // beside the interval of keep-alive
 	publish string   // the path of the publish call
 	key     string   // and its bearer token
+	ready   string   // the path that answers 200 when the server is; empty: once it listens it is
 }
 
 func (s Spec) dir() string { return path.Join("peers", s.peer) }
@@ -29,13 +30,14 @@ func (s Spec) dir() string { return path.Join("peers", s.peer) }
 const (
 	heraldPublish = "/api/v1/broadcast"
 	heraldKey     = "a-key-for-benchmarks" // as in peers/herald
+	heraldReady   = "/readyz"
 	peerPublish   = "/publish"
 )
 
 // Specs are the servers, in the order of the tables.
 var Specs = []Spec{
 	{
-		Key: "herald", Name: "Herald", Protocol: "herald", peer: "herald", publish: heraldPublish, key: heraldKey,
+		Key: "herald", Name: "Herald", Protocol: "herald", peer: "herald", publish: heraldPublish, key: heraldKey, ready: heraldReady,
 		Configuration: "as a library on `net/http`, with the zero configuration but for an API key; published to with `POST /api/v1/broadcast`",
 	},
 	{
@@ -67,7 +69,7 @@ var Specs = []Spec{
 		Configuration: "`socket.io` 4.8.4, one process, rooms of the in-memory adapter, WebSocket transport only, `ws` as its engine",
 	},
 	{
-		Key: "herald-sse", Name: "Herald, SSE", Protocol: "herald-sse", peer: "herald", publish: heraldPublish, key: heraldKey, Stream: true,
+		Key: "herald-sse", Name: "Herald, SSE", Protocol: "herald-sse", peer: "herald", publish: heraldPublish, key: heraldKey, ready: heraldReady, Stream: true,
 		Configuration: "the same Herald; `GET /events?channel=…` over HTTP/1.1",
 	},
 	{

@@ -72,7 +72,7 @@ func (h *hub) serve(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }() // it may have ended already
 	_, text, err := conn.Read(r.Context())
 	var m peer.Message
 	if err != nil || json.Unmarshal(text, &m) != nil || m.Type != "subscribe" {
@@ -140,7 +140,7 @@ func (h *hub) publish(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	for s := range h.channels[m.Channel] {
 		if !s.enqueue(frame) {
-			go s.conn.Close(websocket.StatusPolicyViolation, "too slow to keep up")
+			go func() { _ = s.conn.Close(websocket.StatusPolicyViolation, "too slow to keep up") }()
 		}
 	}
 	h.mu.Unlock()

@@ -65,7 +65,7 @@ func (h *hub) OnOpen(socket *gws.Conn) { h.extend(socket) }
 func (h *hub) OnPong(socket *gws.Conn, _ []byte) { h.extend(socket) }
 
 func (h *hub) OnMessage(socket *gws.Conn, message *gws.Message) {
-	defer message.Close()
+	defer func() { _ = message.Close() }() // gives a buffer back
 	var m peer.Message
 	if json.Unmarshal(message.Bytes(), &m) != nil || m.Type != "subscribe" {
 		return
@@ -102,7 +102,7 @@ func (h *hub) publish(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	b := gws.NewBroadcaster(gws.OpcodeText, frame)
-	defer b.Close()
+	defer func() { _ = b.Close() }() // gives a buffer back
 	h.mu.RLock()
 	for socket := range h.channels[m.Channel] {
 		_ = b.Broadcast(socket) // a closed one is about to leave
