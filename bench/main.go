@@ -49,19 +49,18 @@ func run(ctx context.Context, args []string, in io.Reader, out, log io.Writer) e
 		return err
 	}
 	results, err := o.results(ctx, log)
-	if err != nil {
-		return err
+	if results != nil {
+		fmt.Fprint(out, results.Table()) // what there is, even where something has failed
 	}
-	fmt.Fprint(out, results.Table())
-	if !o.docs {
-		return nil
+	if err != nil || !o.docs {
+		return err
 	}
 	return errors.Join(results.WriteDocs(docsPage, configurations()), results.WritePicture(picture))
 }
 
 func (o options) results(ctx context.Context, log io.Writer) (*report.Results, error) {
 	if o.from != "" {
-		return report.Load(o.from)
+		return report.Load(o.from) // nil with an error
 	}
 	bin, err := filepath.Abs("bin")
 	if err != nil {

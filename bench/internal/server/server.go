@@ -47,8 +47,10 @@ func (b *Builder) Start(ctx context.Context, spec Spec, ping time.Duration) (*Se
 	cmd := exec.CommandContext(ctx, program[0], append(args, spec.args...)...)
 	cmd.Dir = filepath.Join(b.Dir, spec.dir())
 	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
+	// The server ends with its standard input, and so with this process.
+	_, errIn := cmd.StdinPipe()
+	out, errOut := cmd.StdoutPipe()
+	if err := errors.Join(errIn, errOut); err != nil {
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {

@@ -20,7 +20,7 @@ export function serve(publish) {
     }
   });
   server.listen({ port: 0, host: '127.0.0.1', backlog: 4096 }, () => console.log(server.address().port));
-  process.on('SIGTERM', () => process.exit(0));
+  process.stdin.on('end', () => process.exit(0)).resume(); // the runner is gone
   return server;
 }
 

@@ -8,13 +8,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"runtime"
 	"runtime/debug"
-	"syscall"
 	"time"
 )
 
@@ -63,7 +62,8 @@ type Options struct {
 	Batching bool          // for libraries that write in batches where they are told to
 }
 
-// Main is the main function of a peer: it serves what build makes, until a signal says to stop.
+// Main is the main function of a peer: it serves what build makes until its standard input ends, as it
+// does with the runner, however that ends.
 func Main(build func(Options) (Server, error)) {
 	if err := run(build, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -79,8 +79,12 @@ func run(build func(Options) (Server, error), args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		stop()
+	}()
 	server, err := build(opts)
 	if err != nil {
 		return err
