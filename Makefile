@@ -89,12 +89,13 @@ contract: ## Run the tests of the contract over the other TRANSPORTS
 # go test fuzzes one target of one package at a time.
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZTIME (5s)
-	@$(GO) test -list '^Fuzz' ./... \
+	@for module in . bench; do cd "$(CURDIR)/$$module"; \
+	$(GO) test -list '^Fuzz' ./... \
 	| awk '/^Fuzz/ { target[++n] = $$1 } /^ok/ { for (i = 1; i <= n; i++) print $$2, target[i]; n = 0 }' \
 	| while read -r package target; do \
 		echo "fuzz: $$package $$target"; \
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
-	done
+	done; done
 
 .PHONY: bench
 bench: ## Measure Herald beside its peers, in 25 minutes; ARGS=-quick takes three, ARGS=-help tells more
