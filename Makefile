@@ -5,10 +5,11 @@ SHELL       := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-GO       ?= go
-ARGS     ?=
-FUZZTIME ?= 5s
-BENCH    ?= .
+GO         ?= go
+ARGS       ?=
+FUZZTIME   ?= 5s
+STRESSTIME ?= 60s
+BENCH      ?= .
 
 # The linter is built once for each of its versions and of Go's: one that an older Go built refuses
 # newer code.
@@ -96,6 +97,13 @@ fuzz: ## Fuzz each target for FUZZTIME (5s)
 		echo "fuzz: $$package $$target"; \
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
 	done; done
+
+.PHONY: stress
+stress: ## Have connections come, stall and die for STRESSTIME (60s), with the race detector and without
+	@for race in -race ''; do \
+		echo "stress: $(STRESSTIME) $$race"; \
+		HERALD_STRESS=$(STRESSTIME) $(GO) test $$race -count=1 -run '^TestStress$$' $(ARGS) .; \
+	done
 
 .PHONY: bench
 bench: ## Measure Herald beside its peers, in 25 minutes; ARGS=-quick takes three, ARGS=-help tells more
