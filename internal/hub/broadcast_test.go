@@ -161,9 +161,11 @@ func TestExcept(t *testing.T) {
 // TestSubscribeInTheMiddleOfABatch: exactly what is said while a connection is subscribed reaches it.
 func TestSubscribeInTheMiddleOfABatch(t *testing.T) {
 	r := newRig(t, 2)
-	always := r.join("always")
-	always.subscribe("a")
-	clients := []*client{r.join("other loop"), r.join("same loop")}
+	always := []*client{r.join("one loop"), r.join("other loop")} // or no loop would be told
+	for _, c := range always {
+		c.subscribe("a")
+	}
+	clients := []*client{r.join("on the one"), r.join("on the other")}
 	resume := r.pause()
 	r.broadcast(message("a", "before"))
 	for _, c := range clients {
@@ -187,7 +189,9 @@ func TestSubscribeInTheMiddleOfABatch(t *testing.T) {
 	for _, c := range clients {
 		c.wantAll("1", "2", "3")
 	}
-	always.wantAll("before", "1", "2", "between", "3", "after")
+	for _, c := range always {
+		c.wantAll("before", "1", "2", "between", "3", "after")
+	}
 }
 
 // TestCloseInTheMiddleOfABatch: the others get everything.

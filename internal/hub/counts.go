@@ -8,27 +8,42 @@ import (
 // countStripes is how many locks share the counts: enough that two loops rarely meet at one.
 const countStripes = 64
 
-// counts knows how many subscribers each channel has, for everybody who is on no loop.
+// counts knows how many subscribers each channel has on which loop, for everybody who is on none.
 type counts struct {
+	loops   int
 	seed    maphash.Seed
 	stripes [countStripes]struct {
-		mu sync.RWMutex // guards n
-		n  map[string]int
+		mu sync.RWMutex // guards n and what is in it
+		n  map[string]*count
 	}
 }
 
-func (c *counts) init() {
+// count is of one channel that has subscribers.
+type count struct {
+	all    int
+	onLoop []int32
+}
+
+func (c *counts) init(loops int) {
+	c.loops = loops
 	c.seed = maphash.MakeSeed()
 	for i := range c.stripes {
-		c.stripes[i].n = map[string]int{}
+		c.stripes[i].n = map[string]*count{}
 	}
 }
 
-func (c *counts) add(channel string, change int) {
+// add changes the count of a loop, by its place among the loops.
+func (c *counts) add(channel string, loop int, change int32) {
 	s := &c.stripes[maphash.String(c.seed, channel)%countStripes]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.n[channel] += change; s.n[channel] == 0 {
+	n := s.n[channel]
+	if n == nil {
+		n = &count{onLoop: make([]int32, c.loops)}
+		s.n[channel] = n
+	}
+	n.onLoop[loop] += change
+	if n.all += int(change); n.all == 0 {
 		delete(s.n, channel)
 	}
 }
@@ -37,7 +52,25 @@ func (c *counts) of(channel string) int {
 	s := &c.stripes[maphash.String(c.seed, channel)%countStripes]
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.n[channel]
+	if n := s.n[channel]; n != nil {
+		return n.all
+	}
+	return 0
+}
+
+// mark sets the loops that have subscribers of a channel, and reports whether there are any.
+func (c *counts) mark(channel string, loops []bool) bool {
+	s := &c.stripes[maphash.String(c.seed, channel)%countStripes]
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	n := s.n[channel]
+	if n == nil {
+		return false
+	}
+	for i, subscribers := range n.onLoop {
+		loops[i] = loops[i] || subscribers > 0
+	}
+	return true
 }
 
 // each works on copies, so that yield runs under no lock.
@@ -51,7 +84,7 @@ func (c *counts) each(yield func(channel string, subscribers int)) {
 		s.mu.RLock()
 		entries := make([]entry, 0, len(s.n))
 		for channel, n := range s.n {
-			entries = append(entries, entry{channel, n})
+			entries = append(entries, entry{channel, n.all})
 		}
 		s.mu.RUnlock()
 		for _, e := range entries {

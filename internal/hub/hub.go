@@ -42,13 +42,14 @@ type Hub struct {
 // New makes a hub and the loops that carry its shards.
 func New(config socket.Config) (*Hub, *socket.Loops) {
 	h := &Hub{room: semaphore.NewWeighted(inboxBytes)}
-	h.counts.init()
 	config.NewShard = func(l *socket.Loop) socket.Shard {
-		s := newShard(h, l)
+		s := newShard(h, l, len(h.shards))
 		h.shards = append(h.shards, s)
 		return s
 	}
-	return h, socket.New(config)
+	loops := socket.New(config)
+	h.counts.init(len(h.shards))
+	return h, loops
 }
 
 // ErrFull says that the context ended before there was room for a message.
@@ -77,12 +78,14 @@ type Event struct {
 // Delivered counts the connections that an event was handed to.
 type Delivered struct{ WebSocket, SSE atomic.Int64 }
 
-// Broadcast posts messages in order. It waits for room in the inboxes until ctx ends.
+// Broadcast posts messages in order, to the loops that have subscribers. It waits for room in the
+// inboxes until ctx ends.
 func (h *Hub) Broadcast(ctx context.Context, messages ...Message) error {
 	wanted := messages[:0:0]
+	loops := make([]bool, len(h.shards))
 	size := 0
 	for _, m := range messages {
-		if h.counts.of(m.Channel) > 0 {
+		if h.counts.mark(m.Channel, loops) {
 			wanted = append(wanted, m)
 			size += m.Size
 		}
@@ -90,7 +93,7 @@ func (h *Hub) Broadcast(ctx context.Context, messages ...Message) error {
 	if len(wanted) == 0 {
 		return nil
 	}
-	return h.post(ctx, size, func(s *shard) {
+	return h.post(ctx, size, loops, func(s *shard) {
 		for _, m := range wanted {
 			s.broadcast(m)
 		}
@@ -104,33 +107,33 @@ func (h *Hub) TryBroadcast(m Message) bool {
 	if !h.room.TryAcquire(room) {
 		return false
 	}
-	h.postAll(m.Size, func(s *shard) { s.broadcast(m) }, func() { h.room.Release(room) })
+	h.postTo(nil, m.Size, func(s *shard) { s.broadcast(m) }, func() { h.room.Release(room) })
 	return true
 }
 
 // Announce is Broadcast for the loops themselves, which must not wait: it takes room that is not
 // there. It reaches also those whose subscription is posted and not yet counted.
 func (h *Hub) Announce(m Message) {
-	h.postAll(m.Size, func(s *shard) { s.broadcast(m) }, func() {})
+	h.postTo(nil, m.Size, func(s *shard) { s.broadcast(m) }, func() {})
 }
 
 // PublishEvent posts a domain event. All events reach every connection in one order.
 func (h *Hub) PublishEvent(ctx context.Context, e Event) error {
-	return h.post(ctx, e.Size, func(s *shard) { s.publish(e) })
+	return h.post(ctx, e.Size, nil, func(s *shard) { s.publish(e) })
 }
 
-func (h *Hub) post(ctx context.Context, size int, deliver func(*shard)) error {
+func (h *Hub) post(ctx context.Context, size int, loops []bool, deliver func(*shard)) error {
 	room := min(int64(size)+postOverhead, inboxBytes)
 	if err := h.room.Acquire(ctx, room); err != nil {
 		return errors.Join(ErrFull, err)
 	}
-	h.postAll(size, deliver, func() { h.room.Release(room) })
+	h.postTo(loops, size, deliver, func() { h.room.Release(room) })
 	return nil
 }
 
-// postAll posts to every loop; done runs when the last loop has delivered, or at once where a loop
-// has ended.
-func (h *Hub) postAll(size int, deliver func(*shard), done func()) {
+// postTo posts to the loops that are set, or to every one if loops is nil; done runs when the last loop has
+// delivered, or at once where a loop has ended.
+func (h *Hub) postTo(loops []bool, size int, deliver func(*shard), done func()) {
 	var left atomic.Int32
 	left.Store(int32(len(h.shards)))
 	oneLess := func() {
@@ -140,8 +143,9 @@ func (h *Hub) postAll(size int, deliver func(*shard), done func()) {
 	}
 	h.order.Lock()
 	defer h.order.Unlock()
-	for _, s := range h.shards {
-		posted := s.loop.PostSized(func() {
+	for i, s := range h.shards {
+		wanted := loops == nil || loops[i]
+		posted := wanted && s.loop.PostSized(func() {
 			deliver(s)
 			oneLess()
 		}, size)

@@ -8,6 +8,7 @@ import (
 type shard struct {
 	hub         *Hub
 	loop        *socket.Loop
+	index       int                    // among the hub's shards
 	connections map[string]*Subscriber // by id
 	users       map[string]map[*Subscriber]struct{}
 	topics      map[string]*topic
@@ -18,10 +19,11 @@ type shard struct {
 	queue queue  // what waits for Flush
 }
 
-func newShard(h *Hub, l *socket.Loop) *shard {
+func newShard(h *Hub, l *socket.Loop, index int) *shard {
 	return &shard{
 		hub:         h,
 		loop:        l,
+		index:       index,
 		connections: map[string]*Subscriber{},
 		users:       map[string]map[*Subscriber]struct{}{},
 		topics:      map[string]*topic{},

@@ -89,7 +89,7 @@ func (sub *Subscriber) Subscribe(channel string) {
 	sub.channels = append(sub.channels, membership{t, int32(len(t.members))})
 	t.members = append(t.members, member{sub, int32(len(sub.channels) - 1)})
 	sub.share(t, 1)
-	s.hub.counts.add(channel, 1)
+	s.hub.counts.add(channel, s.index, 1)
 }
 
 // Unsubscribe takes the connection out of a channel; what was said before has reached it.
@@ -107,7 +107,7 @@ func (sub *Subscriber) Unsubscribe(channel string) {
 		delete(s.topics, channel)
 	}
 	sub.vacate(i)
-	s.hub.counts.add(channel, -1)
+	s.hub.counts.add(channel, s.index, -1)
 }
 
 // slot is where the connection has a topic among its channels; -1: nowhere.
