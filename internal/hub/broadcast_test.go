@@ -194,6 +194,23 @@ func TestSubscribeInTheMiddleOfABatch(t *testing.T) {
 	}
 }
 
+// TestBroadcastNeedsNoOtherLoop: one without a subscriber may be busy for ever. What is said is more than
+// all inboxes have room for, which only a delivery gives back.
+func TestBroadcastNeedsNoOtherLoop(t *testing.T) {
+	r := newRig(t, 2)
+	listens, other := r.join("listens"), r.join("other")
+	listens.subscribe("a")
+	gate := make(chan struct{})
+	defer close(gate)
+	other.post(func(*hub.Subscriber) { <-gate })
+	large := message("a", "large")
+	large.Size = 40 << 20
+	for range 4 {
+		r.broadcast(large)
+		listens.want("large")
+	}
+}
+
 // TestCloseInTheMiddleOfABatch: the others get everything.
 func TestCloseInTheMiddleOfABatch(t *testing.T) {
 	r := newRig(t, 1)
