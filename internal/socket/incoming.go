@@ -230,6 +230,7 @@ func (c *Conn) control(part []byte, last bool) error {
 	in.control = in.control[:0]
 	switch in.frame.OpCode {
 	case ws.OpPing:
+		c.loop.shard.Flush() // what was said before the ping comes before its answer
 		c.Send(frame(ws.OpPong, payload))
 	case ws.OpClose:
 		return closeWith(answerClose(payload))
