@@ -24,6 +24,7 @@ const patience = 20 * time.Second
 // rig is a hub whose loops run, and a listener for its connections.
 type rig struct {
 	t        testing.TB
+	over     link // how the next connection travels; the zero value is the first of links
 	hub      *hub.Hub
 	loops    *socket.Loops
 	listener *net.TCPListener
@@ -56,6 +57,18 @@ func newRig(t testing.TB, loops int) *rig {
 	return r
 }
 
+// link is how connections travel.
+type link struct {
+	name string
+	wrap func(net.Conn) net.Conn // the server's end; nil: as it is
+}
+
+// links are a descriptor that the loop owns, and what goroutines carry.
+var links = []link{
+	{name: "descriptor"},
+	{"carried", func(c net.Conn) net.Conn { return struct{ *net.TCPConn }{c.(*net.TCPConn)} }},
+}
+
 // client is a connection with both its ends.
 type client struct {
 	r      *rig
@@ -80,6 +93,9 @@ func (r *rig) join(id string) *client {
 	server, err := r.listener.Accept()
 	if err != nil {
 		r.t.Fatal(err)
+	}
+	if r.over.wrap != nil {
+		server = r.over.wrap(server)
 	}
 	c := &client{r: r, conn: conn, reader: bufio.NewReader(conn), closed: make(chan socket.Reason, 1)}
 	joined := make(chan struct{})
@@ -130,6 +146,14 @@ func (c *client) subscribe(channels ...string) {
 			sub.Subscribe(channel)
 		}
 	})
+}
+
+// write sends one frame, masked.
+func (c *client) write(f ws.Frame) {
+	c.r.t.Helper()
+	if _, err := c.conn.Write(ws.MustCompileFrame(ws.MaskFrame(f))); err != nil {
+		c.r.t.Fatalf("write: %v", err)
+	}
 }
 
 // next reads a message; the close frame is one that begins with "closed".
