@@ -60,7 +60,7 @@ func TestReusedDescriptorIsAnothersOnly(t *testing.T) {
 			free := fillBelow(t, socket.Descriptor(gone.conn))
 			defer free()
 			was <- socket.Descriptor(gone.conn)
-			gone.conn.Close(socket.GoingAway) // which there is nobody to tell
+			gone.conn.SendText([]byte("nobody is there")) // which is how its end is found
 			if err := r.loops.AttachWebSocket(server, socket.Options{MaxPayload: 100}, got.take); err != nil {
 				t.Error(err)
 			}
@@ -79,7 +79,7 @@ func TestReusedDescriptorIsAnothersOnly(t *testing.T) {
 		next.wantText("yours")
 		first.wantMessage("first")
 		second.wantMessage("second")
-		gone.wantClosed(socket.GoingAway)
+		gone.wantClosed(socket.Gone)
 		if len(gone.messages) > 0 {
 			t.Error("a message came for who was closed")
 		}
