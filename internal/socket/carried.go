@@ -1,8 +1,10 @@
 package socket
 
 import (
+	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 )
 
@@ -252,8 +254,12 @@ func (k *carried) flush() {
 		k.flushing = err == nil
 		k.mu.Unlock()
 		if err != nil {
+			why := Gone
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				why = Stalled
+			}
+			k.loop.Post(func() { k.cut(why) }) // before the reader says that the peer is gone
 			k.out.abort()
-			k.loop.Post(k.lost)
 			k.ended()
 			return
 		}

@@ -142,17 +142,21 @@ func (e closing) finish() {
 	c := e.conn
 	c.owner.Closed(e.why)
 	c.forgetIncoming()
-	c.link.over()
-	var last []byte
-	switch {
-	case e.cut:
-		return
-	case c.dialect.IsWebSocket():
-		last = e.why.frame()
-	case c.dialect == ChunkedStream:
-		last = lastChunk
+	if !e.cut {
+		c.link.finish(c.lastBytes(e.why))
 	}
-	c.link.finish(last)
+	c.link.over()
+}
+
+// lastBytes end what the peer reads.
+func (c *Conn) lastBytes(why Reason) []byte {
+	switch {
+	case c.dialect.IsWebSocket():
+		return why.frame()
+	case c.dialect == ChunkedStream:
+		return lastChunk
+	}
+	return nil
 }
 
 // Hold stops the messages of the connection until Release, while something that was begun on

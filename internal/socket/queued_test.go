@@ -42,7 +42,7 @@ func TestQueuedBytesAreCounted(t *testing.T) {
 	overLinks(t, func(t *testing.T, over link) {
 		for _, tt := range ends {
 			t.Run(tt.name, func(t *testing.T) {
-				r := newRig(t, over, socket.Config{MaxQueue: 64 << 20})
+				r := newRig(t, over, socket.Config{Loops: 1, MaxQueue: 64 << 20})
 				o, p := r.webSocket(socket.Options{})
 				o.do(func(c *socket.Conn) {
 					for i := range messages {
@@ -56,6 +56,9 @@ func TestQueuedBytesAreCounted(t *testing.T) {
 				_ = p.conn.Close()
 				await(t, r.loops.Empty(), "the connection's end")
 				r.wantNothingQueued()
+				again, q := r.webSocket(socket.Options{}) // the loop goes on
+				q.write(text("question"))
+				again.wantMessage("question")
 			})
 		}
 	})
