@@ -59,16 +59,12 @@ func (s *netSink) hurry() {
 // finish says that no more will come, and leaves the end to the reader: closing while the peer's
 // bytes are unread would reset the connection, and the close frame with it.
 func (s *netSink) finish() {
-	wait := lingerRead
-	if half, ok := s.conn.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
-		wait = lingerBlind
+	_ = s.conn.SetReadDeadline(time.Now().Add(lingerRead))
+	if half, ok := s.conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		return
 	}
-	_ = s.conn.SetReadDeadline(time.Now().Add(wait))
+	s.abort()
 }
-
-// lingerBlind is lingerRead where our side cannot be closed alone: the peer has the last bytes, and may
-// wait for the end.
-const lingerBlind = time.Second
 
 func (s *netSink) abort() { _ = s.conn.Close() }
 
