@@ -85,7 +85,7 @@ func dialDeflated(t *testing.T, srv *heraldtest.Server) *wsDeflated {
 	conn, in := wsRaw(t, srv)
 	_, err := fmt.Fprintf(conn, "GET /ws HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s: permessage-deflate\r\n\r\n",
-		strings.TrimPrefix(srv.URL, "http://"), wsExtensions)
+		strings.TrimPrefix(strings.TrimPrefix(srv.URL, "https://"), "http://"), wsExtensions)
 	if err != nil {
 		t.Fatal(err)
 	}
