@@ -20,7 +20,7 @@ type carried struct {
 	// Owned by the loop.
 	waiting bool // the reader waits for its credit
 
-	mu       sync.Mutex    // guards the fields below; taken last
+	mu       sync.Mutex    // guards the fields below; the locks of loops and of their set are taken under it
 	queue    [][]byte      // what waits
 	queued   int           // bytes, with those that the writer has taken out and not yet written
 	flushing bool          // a writer goroutine is at work

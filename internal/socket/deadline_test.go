@@ -3,6 +3,7 @@ package socket
 import (
 	"io"
 	"net"
+	"net/http/httptest"
 	"testing"
 	"time"
 )
@@ -41,5 +42,34 @@ func TestWriteDeadlineEndsWithTheWrite(t *testing.T) {
 	write()
 	if !conn.deadline.Equal(last) || last.IsZero() {
 		t.Errorf("after the last write the deadline is %v, want %v as the close has set it", conn.deadline, last)
+	}
+}
+
+// timedResponse remembers the last write deadline.
+type timedResponse struct {
+	*httptest.ResponseRecorder
+	deadline time.Time
+}
+
+// SetWriteDeadline is what an http.ResponseController looks for.
+func (r *timedResponse) SetWriteDeadline(at time.Time) error {
+	r.deadline = at
+	return nil
+}
+
+// TestResponseDeadlineEndsWithTheWrite: on HTTP/2 one that stays resets the stream when it passes, however
+// little there was to say.
+func TestResponseDeadlineEndsWithTheWrite(t *testing.T) {
+	w := &timedResponse{ResponseRecorder: httptest.NewRecorder()}
+	out := newResponseSink(w, Config{Stall: time.Minute})
+	if err := out.write(&net.Buffers{[]byte("block")}); err != nil {
+		t.Fatal(err)
+	}
+	if !w.deadline.IsZero() {
+		t.Errorf("after a write the deadline is %v, want none", w.deadline)
+	}
+	out.release()
+	if w.deadline.IsZero() {
+		t.Error("what is written when the handler is about to return has no deadline")
 	}
 }

@@ -66,6 +66,8 @@ func (c *Conn) feed(b []byte) {
 		b = b[n:]
 		if refused, ok := errors.AsType[*closeError](err); ok {
 			c.Close(refused.reason)
+		} else if err != nil {
+			c.Close(protocolError)
 		}
 	}
 	c.feeding = false

@@ -111,7 +111,15 @@ func (s *responseSink) write(bufs *net.Buffers) error {
 			return err
 		}
 	}
-	return s.rc.Flush()
+	if err := s.rc.Flush(); err != nil {
+		return err
+	}
+	// On HTTP/2 a deadline that passes resets the stream, also while nothing is written.
+	_ = s.rc.SetWriteDeadline(time.Time{})
+	if s.cut.Load() { // release may have set its own before this one
+		_ = s.rc.SetWriteDeadline(time.Now())
+	}
+	return nil
 }
 
 // release waits for the write under way, which fails now unless it was the last; later ones fail.
