@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net"
@@ -24,6 +25,7 @@ type carried struct {
 	queue    [][]byte      // what waits
 	queued   int           // bytes, with those that the writer has taken out and not yet written
 	flushing bool          // a writer goroutine is at work
+	failure  Reason        // why the writer has given up, and stays at work so that none follows it; zero: it has not
 	ending   bool          // the queue's last bytes are the connection's last
 	onEnd    chan struct{} // closed when those are out; nil: the reader does not wait for it
 }
@@ -61,7 +63,7 @@ func (k *carried) attach(head []byte, own func(*Conn) Owner, read func(*carried)
 		}
 		read(k)
 		posted = k.loop.Post(func() {
-			k.lost()
+			k.failed()
 			k.drop()
 			delete(k.loop.carried, k)
 		})
@@ -161,7 +163,7 @@ func linger(conn net.Conn) {
 func (k *carried) awaitLast() {
 	k.mu.Lock()
 	var end chan struct{}
-	if k.ending && k.flushing {
+	if k.ending && k.flushing && k.failure == (Reason{}) {
 		end = make(chan struct{})
 		k.onEnd = end
 	}
@@ -251,15 +253,11 @@ func (k *carried) flush() {
 		err := k.out.write(&bufs)
 		k.mu.Lock()
 		k.account(-cost)
-		k.flushing = err == nil
+		k.failure = failureOf(err)
 		k.mu.Unlock()
 		if err != nil {
-			why := Gone
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				why = Stalled
-			}
-			k.loop.Post(func() { k.cut(why) }) // before the reader says that the peer is gone
 			k.out.abort()
+			k.loop.Post(k.failed)
 			k.ended()
 			return
 		}
@@ -271,6 +269,25 @@ func (k *carried) flush() {
 		k.out.finish()
 		k.ended()
 	}
+}
+
+// failureOf is why a writer gives up; zero: it does not.
+func failureOf(err error) Reason {
+	switch {
+	case err == nil:
+		return Reason{}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return Stalled
+	}
+	return Gone
+}
+
+// failed ends the connection for what the writer has met, or else for a peer that is gone.
+func (k *carried) failed() {
+	k.mu.Lock()
+	why := cmp.Or(k.failure, Gone)
+	k.mu.Unlock()
+	k.cut(why)
 }
 
 // ended lets the reader go, if it waits for the last bytes.

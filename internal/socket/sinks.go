@@ -66,7 +66,14 @@ func (s *netSink) finish() {
 	s.abort()
 }
 
-func (s *netSink) abort() { _ = s.conn.Close() }
+// abort closes what is below TLS, which would wait for the peer to take its goodbye: a loop must not.
+func (s *netSink) abort() {
+	below := s.conn
+	if secure, ok := below.(interface{ NetConn() net.Conn }); ok {
+		below = secure.NetConn()
+	}
+	_ = below.Close()
+}
 
 // responseSink writes to a response whose handler waits until the connection is over (HTTP/2,
 // HTTP/1.0, writers that cannot be hijacked).
