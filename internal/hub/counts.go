@@ -58,19 +58,18 @@ func (c *counts) of(channel string) int {
 	return 0
 }
 
-// mark sets the loops that have subscribers of a channel, and reports whether there are any.
-func (c *counts) mark(channel string, loops []bool) bool {
+// mark sets the loops that have subscribers of a channel.
+func (c *counts) mark(channel string, loops []bool) {
 	s := &c.stripes[maphash.String(c.seed, channel)%countStripes]
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	n := s.n[channel]
 	if n == nil {
-		return false
+		return
 	}
 	for i, subscribers := range n.onLoop {
 		loops[i] = loops[i] || subscribers > 0
 	}
-	return true
 }
 
 // each works on copies, so that yield runs under no lock.

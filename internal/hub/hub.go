@@ -32,9 +32,10 @@ type Hub struct {
 	room   *semaphore.Weighted
 	counts counts
 
-	// order is held while a post goes to every inbox, so that all loops see the posts in one order.
-	// Only the inboxes' locks are taken under it.
-	order sync.Mutex
+	// order is held while a post goes to the inboxes, so that all loops see the posts in one order. The
+	// locks of the counts and of the inboxes are taken under it.
+	order  sync.Mutex
+	marked []bool // guarded by order: the loops that a post goes to
 
 	delivered [2]atomic.Uint64 // messages handed to connections: WebSockets, streams
 }
@@ -49,6 +50,7 @@ func New(config socket.Config) (*Hub, *socket.Loops) {
 	}
 	loops := socket.New(config)
 	h.counts.init(len(h.shards))
+	h.marked = make([]bool, len(h.shards))
 	return h, loops
 }
 
@@ -82,10 +84,9 @@ type Delivered struct{ WebSocket, SSE atomic.Int64 }
 // inboxes until ctx ends.
 func (h *Hub) Broadcast(ctx context.Context, messages ...Message) error {
 	wanted := messages[:0:0]
-	loops := make([]bool, len(h.shards))
 	size := 0
 	for _, m := range messages {
-		if h.counts.mark(m.Channel, loops) {
+		if h.counts.of(m.Channel) > 0 {
 			wanted = append(wanted, m)
 			size += m.Size
 		}
@@ -93,7 +94,7 @@ func (h *Hub) Broadcast(ctx context.Context, messages ...Message) error {
 	if len(wanted) == 0 {
 		return nil
 	}
-	return h.post(ctx, size, loops, func(s *shard) {
+	return h.post(ctx, size, wanted, func(s *shard) {
 		for _, m := range wanted {
 			s.broadcast(m)
 		}
@@ -107,7 +108,7 @@ func (h *Hub) TryBroadcast(m Message) bool {
 	if !h.room.TryAcquire(room) {
 		return false
 	}
-	h.postTo(nil, m.Size, func(s *shard) { s.broadcast(m) }, func() { h.room.Release(room) })
+	h.postTo([]Message{m}, m.Size, func(s *shard) { s.broadcast(m) }, func() { h.room.Release(room) })
 	return true
 }
 
@@ -122,18 +123,19 @@ func (h *Hub) PublishEvent(ctx context.Context, e Event) error {
 	return h.post(ctx, e.Size, nil, func(s *shard) { s.publish(e) })
 }
 
-func (h *Hub) post(ctx context.Context, size int, loops []bool, deliver func(*shard)) error {
+func (h *Hub) post(ctx context.Context, size int, said []Message, deliver func(*shard)) error {
 	room := min(int64(size)+postOverhead, inboxBytes)
 	if err := h.room.Acquire(ctx, room); err != nil {
 		return errors.Join(ErrFull, err)
 	}
-	h.postTo(loops, size, deliver, func() { h.room.Release(room) })
+	h.postTo(said, size, deliver, func() { h.room.Release(room) })
 	return nil
 }
 
-// postTo posts to the loops that are set, or to every one if loops is nil; done runs when the last loop has
-// delivered, or at once where a loop has ended.
-func (h *Hub) postTo(loops []bool, size int, deliver func(*shard), done func()) {
+// postTo posts to the loops that have subscribers of what is said, or to every one if said is nil; done runs
+// when the last loop has delivered, or at once where a loop has ended. Who is asked for is found out in
+// order, or a connection that subscribes meanwhile might get a later post and miss this one.
+func (h *Hub) postTo(said []Message, size int, deliver func(*shard), done func()) {
 	var left atomic.Int32
 	left.Store(int32(len(h.shards)))
 	oneLess := func() {
@@ -143,8 +145,12 @@ func (h *Hub) postTo(loops []bool, size int, deliver func(*shard), done func()) 
 	}
 	h.order.Lock()
 	defer h.order.Unlock()
+	clear(h.marked)
+	for _, m := range said {
+		h.counts.mark(m.Channel, h.marked)
+	}
 	for i, s := range h.shards {
-		wanted := loops == nil || loops[i]
+		wanted := said == nil || h.marked[i]
 		posted := wanted && s.loop.PostSized(func() {
 			deliver(s)
 			oneLess()

@@ -28,6 +28,9 @@ type line struct {
 	except string // the id of a connection that does not get it; may be empty
 }
 
+// maxKeptLines is how many lines a topic has room for when nothing waits: a burst's are not kept for ever.
+const maxKeptLines = 64
+
 func newQueue() queue { return queue{merged: map[string]*batch{}} }
 
 func (q *queue) topic(t *topic, l line) {
@@ -78,6 +81,9 @@ func (q *queue) clear() {
 	for _, t := range q.topics {
 		clear(t.waiting)
 		t.waiting = t.waiting[:0]
+		if cap(t.waiting) > maxKeptLines {
+			t.waiting = nil
+		}
 	}
 	for _, sub := range q.woken {
 		sub.listener.waiting = nil // an idle connection holds no memory for what it may get

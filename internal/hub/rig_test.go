@@ -190,18 +190,23 @@ func (c *client) want(want ...string) {
 	}
 }
 
-// wantAll says a last word on the loops and compares all that came before it.
+// wantAll compares all that has come.
 func (c *client) wantAll(want ...string) {
+	c.r.t.Helper()
+	if got := c.heard(); !slices.Equal(got, want) {
+		c.r.t.Fatalf("got %q, want %q", got, want)
+	}
+}
+
+// heard says a last word on the loops and returns all that came before it.
+func (c *client) heard() (messages []string) {
 	c.r.t.Helper()
 	c.do(func(*hub.Subscriber) {}) // flushes what was posted before
 	c.do(func(sub *hub.Subscriber) { sub.Conn.SendText([]byte("last")) })
-	var got []string
 	for m := c.next(); m != "last"; m = c.next() {
-		got = append(got, m)
+		messages = append(messages, m)
 	}
-	if !slices.Equal(got, want) {
-		c.r.t.Fatalf("got %q, want %q", got, want)
-	}
+	return messages
 }
 
 // said is a message that says the same in every dialect.
