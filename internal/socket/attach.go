@@ -18,8 +18,8 @@ type Options struct {
 	Early []byte
 }
 
-// AttachWebSocket takes over a connection whose handshake is done, but for what the options have of it. The owner is made on the
-// connection's loop, before anything else happens to it.
+// AttachWebSocket takes over a connection whose handshake is done, but for what the options have of it.
+// The owner is made on the connection's loop, before anything else happens to it.
 func (ls *Loops) AttachWebSocket(conn net.Conn, opts Options, own func(*Conn) Owner) error {
 	dialect := WebSocket
 	if opts.Deflate {
@@ -42,14 +42,14 @@ func (ls *Loops) attach(conn net.Conn, c Conn, opts Options, own func(*Conn) Own
 		p.attach(opts, own)
 		return nil
 	}
-	return newCarried(c, newNetSink(conn, c.dialect, ls.config)).attach(opts.Head, own, func(k *carried) { k.read(conn, opts.Early) })
+	return newCarried(c, newNetSink(conn, c.dialect, ls.config)).attach(opts, own, func(k *carried) { k.read(conn) })
 }
 
 // ServeStream streams over a response whose head was written, and returns when it is over.
 func (ls *Loops) ServeStream(w http.ResponseWriter, r *http.Request, opts Options, own func(*Conn) Owner) error {
 	out := newResponseSink(w, ls.config)
 	ended := make(chan struct{})
-	err := newCarried(ls.newConn(Stream, opts), out).attach(opts.Head, own, func(*carried) {
+	err := newCarried(ls.newConn(Stream, opts), out).attach(opts, own, func(*carried) {
 		defer close(ended)
 		select {
 		case <-r.Context().Done():

@@ -48,15 +48,14 @@ func newCarried(c Conn, out sink) *carried {
 }
 
 // attach gives the connection to its loop and starts its reader, which ends with the connection.
-func (k *carried) attach(head []byte, own func(*Conn) Owner, read func(*carried)) error {
+func (k *carried) attach(opts Options, own func(*Conn) Owner, read func(*carried)) error {
 	set := k.loop.set
 	set.count(1)
 	started := set.start(func() {
 		defer set.count(-1)
 		posted := k.loop.Post(func() {
 			k.loop.carried[k] = struct{}{}
-			k.begin(head, own)
-			k.loop.cork.pull(&k.Conn)
+			k.begin(opts, own)
 		})
 		if !posted {
 			k.out.abort() // the loop has ended and cuts nobody any more
@@ -86,13 +85,9 @@ const readBuffer = 512
 var largeBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
 // read hands what comes to the loop until the connection is over.
-func (k *carried) read(conn net.Conn, early []byte) {
+func (k *carried) read(conn net.Conn) {
 	defer k.out.abort()
 	defer k.awaitLast()
-	if len(early) > 0 && !k.received(early) {
-		linger(conn)
-		return
-	}
 	small := make([]byte, readBuffer)
 	for {
 		n, err := conn.Read(small)

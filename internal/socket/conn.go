@@ -41,12 +41,15 @@ func (ls *Loops) newConn(d Dialect, opts Options) Conn {
 	return Conn{loop: ls.pick(), keep: opts.KeepAlive, limit: opts.MaxPayload, dialect: d, timer: -1}
 }
 
-// begin makes the owner. What it sends is held, with what the peer gets before.
-func (c *Conn) begin(head []byte, own func(*Conn) Owner) {
+// begin makes the owner, and reads what the peer has sent already. All that is said meanwhile leaves
+// together.
+func (c *Conn) begin(opts Options, own func(*Conn) Owner) {
 	c.startTimers(c.loop.Now())
 	c.loop.cork.put(c)
-	c.Send(head)
+	c.Send(opts.Head)
 	c.owner = own(c)
+	c.feed(opts.Early)
+	c.loop.cork.pull(c)
 }
 
 // Loop is the loop to which the connection belongs. Safe for concurrent use.
@@ -102,7 +105,7 @@ func (c *Conn) Close(why Reason) {
 		return
 	}
 	c.loop.cork.pull(c)
-	if c.end(why) && why.slow() {
+	if c.end(closing{conn: c, why: why}) && why.slow() {
 		c.link.drop()
 	}
 }
@@ -112,21 +115,20 @@ func (c *Conn) lost() { c.cut(Gone) }
 
 // cut ends the connection at once, whatever waits.
 func (c *Conn) cut(why Reason) {
-	if c.end(why) {
-		c.loop.closing[len(c.loop.closing)-1].cut = true
+	if c.end(closing{conn: c, why: why, cut: true}) {
 		c.link.abort()
 	}
 }
 
 // end marks the connection as closed; it reports whether it was open.
-func (c *Conn) end(why Reason) bool {
+func (c *Conn) end(e closing) bool {
 	if c.closed {
 		return false
 	}
 	c.closed = true
 	c.cutAt = 0
 	c.reschedule()
-	c.loop.closing = append(c.loop.closing, closing{conn: c, why: why})
+	c.loop.closing = append(c.loop.closing, e)
 	return true
 }
 

@@ -13,6 +13,9 @@ type cork struct {
 // maxCorked is how many bytes are held at most.
 const maxCorked = 64 << 10
 
+// maxCorkedFrames is room for how many frames is kept; what one reading brings has few answers.
+const maxCorkedFrames = 1024
+
 // put begins to hold what is sent to c, and lets another go for it.
 func (k *cork) put(c *Conn) {
 	if k.conn != nil && k.conn != c {
@@ -48,4 +51,7 @@ func (k *cork) pull(c *Conn) {
 		c.send(slices.Concat(held...))
 	}
 	clear(held)
+	if cap(held) > maxCorkedFrames {
+		k.frames = nil
+	}
 }

@@ -36,7 +36,6 @@ func (f *Frame) deflated() []byte {
 	}
 	var b bytes.Buffer
 	w := deflaters.Get().(*flate.Writer)
-	defer deflaters.Put(w)
 	w.Reset(&b)
 	_, err := w.Write(f.message.Text())
 	if err == nil {
@@ -45,6 +44,8 @@ func (f *Frame) deflated() []byte {
 	if err != nil {
 		panic(err) // a buffer does not fail
 	}
+	w.Reset(io.Discard) // or it would hold on to b
+	deflaters.Put(w)
 	payload := bytes.TrimSuffix(b.Bytes(), flushed)
 	compressed := frameOf(ws.Header{Fin: true, Rsv: ws.Rsv(true, false, false), OpCode: ws.OpText}, payload)
 	if len(compressed) >= len(plain) {

@@ -38,13 +38,10 @@ func (ls *Loops) takeDescriptor(conn net.Conn, c Conn) *descriptor {
 	if err != nil {
 		return nil
 	}
-	fd := -1
-	err = raw.Control(func(theirs uintptr) {
-		if fd, err = unix.FcntlInt(theirs, unix.F_DUPFD_CLOEXEC, 0); err != nil {
-			fd = -1
-		}
-	})
-	if err != nil || fd < 0 {
+	var fd int
+	var failed error
+	err = raw.Control(func(theirs uintptr) { fd, failed = unix.FcntlInt(theirs, unix.F_DUPFD_CLOEXEC, 0) })
+	if err != nil || failed != nil {
 		return nil
 	}
 	_ = conn.Close() // the runtime's poller forgets it, and the duplicate lives on
@@ -61,9 +58,7 @@ func (d *descriptor) attach(opts Options, own func(*Conn) Owner) {
 		if err := l.poller.add(d); err != nil {
 			defer d.lost() // the kernel has no room to watch it
 		}
-		d.begin(opts.Head, own)
-		d.feed(opts.Early)
-		l.cork.pull(&d.Conn)
+		d.begin(opts, own)
 	})
 	if !posted {
 		d.closeFD() // the loop has ended and cuts nobody any more

@@ -49,12 +49,31 @@ func (in *incoming) reset() {
 // feed reads what the peer has sent. The bytes are unmasked where they are, and nothing points to
 // them when it returns.
 func (c *Conn) feed(b []byte) {
-	if c.closed || len(b) == 0 {
+	if left := c.consume(b); len(left) > 0 {
+		c.in.rest = append(c.in.rest, left...)
+	}
+}
+
+// feedRest reads what came while the connection was held.
+func (c *Conn) feedRest() {
+	if c.in == nil {
 		return
+	}
+	rest := c.in.rest
+	c.in.rest = nil
+	if left := c.consume(rest); len(left) > 0 {
+		c.in.rest = left // which is ours already
+	}
+}
+
+// consume reads b as far as it may, and returns what a Hold leaves of it.
+func (c *Conn) consume(b []byte) []byte {
+	if c.closed || len(b) == 0 {
+		return nil
 	}
 	c.seen = c.loop.life(c.loop.Now())
 	if !c.dialect.IsWebSocket() {
-		return // the peer of an event stream has nothing to say
+		return nil // the peer of an event stream has nothing to say
 	}
 	if c.in == nil {
 		c.in = c.loop.blanks.get()
@@ -72,22 +91,14 @@ func (c *Conn) feed(b []byte) {
 	}
 	c.feeding = false
 	c.loop.cork.pull(c)
-	if c.held && !c.closed {
-		c.in.rest = append(c.in.rest, b...)
-	}
-	if c.closed || c.in.idle() {
+	switch {
+	case c.closed:
+		b = nil
+		c.forgetIncoming()
+	case len(b) == 0 && c.in.idle():
 		c.forgetIncoming()
 	}
-}
-
-// feedRest reads what came while the connection was held.
-func (c *Conn) feedRest() {
-	if c.in == nil || len(c.in.rest) == 0 {
-		return
-	}
-	rest := c.in.rest
-	c.in.rest = nil
-	c.feed(rest)
+	return b
 }
 
 func (c *Conn) forgetIncoming() {

@@ -49,7 +49,7 @@ func (c *Conn) reschedule() {
 
 // deadline is when silence will have lasted too long; 0: never.
 func (c *Conn) deadline() int64 {
-	if c.keep == nil || !c.keep.Answered {
+	if c.keep == nil || !c.keep.Answered || c.keep.Interval == 0 {
 		return 0
 	}
 	return c.seen + int64(2*c.keep.Interval)
