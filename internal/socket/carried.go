@@ -24,6 +24,7 @@ type carried struct {
 	mu       sync.Mutex    // guards the fields below; the locks of loops and of their set are taken under it
 	queue    [][]byte      // what waits
 	queued   int           // bytes, with those that the writer has taken out and not yet written
+	taken    int           // those
 	flushing bool          // a writer goroutine is at work
 	failure  Reason        // why the writer has given up, and stays at work so that none follows it; zero: it has not
 	ending   bool          // the queue's last bytes are the connection's last
@@ -178,8 +179,10 @@ func (k *carried) resume() {
 func (k *carried) send(frames []byte) sendResult {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	// Into an empty queue goes whatever comes: a peer that has read everything is not slow.
-	if k.queued > 0 && k.queued+len(frames)+queueEntry > k.loop.set.config.MaxQueue {
+	// Into an empty queue goes whatever comes: a peer that has read everything is not slow. It may have read
+	// what the writer has taken out, too.
+	waiting := k.queued - k.taken
+	if waiting > 0 && waiting+len(frames)+queueEntry > k.loop.set.config.MaxQueue {
 		return sendFull
 	}
 	k.queue = append(k.queue, frames)
@@ -248,6 +251,7 @@ func (k *carried) flush() {
 		err := k.out.write(&bufs)
 		k.mu.Lock()
 		k.account(-cost)
+		k.taken = 0
 		k.failure = failureOf(err)
 		k.mu.Unlock()
 		if err != nil {
@@ -312,5 +316,6 @@ func (k *carried) takeQueued() (net.Buffers, int) {
 	bufs := append(net.Buffers(nil), k.queue[:n]...)
 	clear(k.queue[:n])
 	k.queue = k.queue[n:]
+	k.taken = cost
 	return bufs, cost
 }

@@ -29,7 +29,8 @@ func (ls *Loops) over(total int64) bool {
 }
 
 // shed closes the loop's slowest readers while all queues together are over their bound and the
-// loop's own are over its share of it. Where all are over, some loop is over its share.
+// loop's own are over its share of it. Where all are over, some loop is over its share. Those that are
+// closed already, and hold what their peer does not finish reading, go before anybody else, without a word.
 func (l *Loop) shed() {
 	l.shedAsked.Store(false)
 	slow, own := l.backlogged()
@@ -38,7 +39,11 @@ func (l *Loop) shed() {
 		if own <= share || !l.set.over(l.set.queued.Load()) {
 			return
 		}
-		b.conn.Close(Overloaded)
+		if b.conn.closed {
+			b.conn.link.abort()
+		} else {
+			b.conn.Close(Overloaded)
+		}
 		own -= b.bytes
 	}
 }
@@ -48,14 +53,23 @@ type queueOf struct {
 	bytes int
 }
 
-// backlogged are the connections for which something waits, the longest queue first, and the sum.
+// backlogged are the connections for which something waits, and the sum: closed ones first, then the
+// longest queue.
 func (l *Loop) backlogged() (slow []queueOf, sum int) {
 	l.each(func(c *Conn) {
-		if n := c.link.queuedBytes(); n > 0 && !c.closed {
+		if n := c.link.queuedBytes(); n > 0 {
 			slow = append(slow, queueOf{c, n})
 			sum += n
 		}
 	})
-	slices.SortFunc(slow, func(a, b queueOf) int { return cmp.Compare(b.bytes, a.bytes) })
+	slices.SortFunc(slow, func(a, b queueOf) int {
+		switch {
+		case a.conn.closed == b.conn.closed:
+			return cmp.Compare(b.bytes, a.bytes)
+		case a.conn.closed:
+			return -1
+		}
+		return 1
+	})
 	return slow, sum
 }

@@ -72,8 +72,9 @@ func TestSlowConsumerBeginsAMessage(t *testing.T) {
 		o, p := r.slowSocket(socket.Options{})
 		fill(o, size)
 		o.wantClosed(socket.SlowConsumer)
-		if got := p.wantRow(size, socket.SlowConsumer.Code); got > 1 {
-			t.Errorf("the peer got %d messages, want the first, whole, or none if nothing of it was out", got)
+		got := p.wantRow(size, socket.SlowConsumer.Code)
+		if got > 1 || got == 0 && over.name == owned.name { // a goroutine may not have begun
+			t.Errorf("the peer got %d messages, want the first, whole", got)
 		}
 	})
 }
