@@ -8,14 +8,18 @@ import (
 	"time"
 )
 
-// timed remembers the last write deadline.
+// timed remembers the last write deadline, and counts how often one was set.
 type timed struct {
 	net.Conn
 	deadline time.Time
+	set      int
 }
 
 func (c *timed) SetWriteDeadline(at time.Time) error {
 	c.deadline = at
+	if !at.IsZero() {
+		c.set++
+	}
 	return nil
 }
 
@@ -36,6 +40,14 @@ func TestWriteDeadlineEndsWithTheWrite(t *testing.T) {
 	write()
 	if !conn.deadline.IsZero() {
 		t.Errorf("after a write the deadline is %v, want none", conn.deadline)
+	}
+	// Who reads slowly is not one who reads nothing.
+	before := conn.set
+	if err := out.write(&net.Buffers{make([]byte, 4*pieceBytes)}); err != nil {
+		t.Fatal(err)
+	}
+	if got := conn.set - before; got < 4 {
+		t.Errorf("a write of four pieces has had %d deadlines, want one for each", got)
 	}
 	out.hurry()
 	last := conn.deadline

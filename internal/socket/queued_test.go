@@ -231,3 +231,33 @@ func (r *rig) wantHeaviestGone(slow []pair) {
 		r.t.Errorf("%d of %d are gone, want some", gone, len(slow))
 	}
 }
+
+// TestBoundHoldsForWhatIsBegun has every reader in the middle of a large message: who is closed may end it
+// for its peer, but not when that is what fills the memory.
+func TestBoundHoldsForWhatIsBegun(t *testing.T) {
+	const readers, size, bound = 24, 1 << 20, 8 << 20
+	overLinks(t, func(t *testing.T, over link) {
+		r := newRig(t, over, socket.Config{MaxQueue: 64 << 20, MaxQueueTotal: bound})
+		slow := make([]*owner, 0, readers)
+		for range readers {
+			o, _ := r.slowSocket(socket.Options{})
+			slow = append(slow, o)
+		}
+		for _, message := range [][]byte{make([]byte, size), []byte("more"), []byte("more")} {
+			for _, o := range slow {
+				o.do(func(c *socket.Conn) { c.SendText(message) })
+			}
+			r.settle()
+		}
+		eventually(t, "the queues are under their bound", func() bool { return r.loops.Queued() <= bound })
+		open := 0
+		for _, o := range slow {
+			if !o.isClosed() {
+				open++
+			}
+		}
+		if open == 0 || open == readers {
+			t.Errorf("%d of %d are open, want some", open, readers)
+		}
+	})
+}

@@ -30,13 +30,27 @@ func newNetSink(conn net.Conn, d Dialect, config Config) *netSink {
 }
 
 func (s *netSink) write(bufs *net.Buffers) error {
-	if s.stall > 0 {
-		s.setDeadline(time.Now().Add(s.stall))
-		defer s.setDeadline(time.Time{}) // the next write has its own
+	if s.stall == 0 {
+		_, err := bufs.WriteTo(s.conn)
+		return err
 	}
-	_, err := bufs.WriteTo(s.conn)
-	return err
+	s.setDeadline(time.Now().Add(s.stall))
+	defer s.setDeadline(time.Time{}) // the next write has its own
+	for _, b := range *bufs {
+		for len(b) > 0 {
+			n, err := s.conn.Write(b[:min(len(b), pieceBytes)])
+			if err != nil {
+				return err
+			}
+			b = b[n:]
+			s.setDeadline(time.Now().Add(s.stall))
+		}
+	}
+	return nil
 }
+
+// pieceBytes is how much must be taken within the stall time: who reads slowly is not one who reads nothing.
+const pieceBytes = 16 << 10
 
 // setDeadline bounds what is written from now on, unless it is the last, which is bounded already.
 func (s *netSink) setDeadline(at time.Time) {
