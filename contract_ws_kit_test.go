@@ -88,15 +88,6 @@ func wsRaw(t *testing.T, srv *heraldtest.Server) (net.Conn, *bufio.Reader) {
 	return conn, bufio.NewReader(conn)
 }
 
-// wsSkipFlood skips what needs the end of one direction alone, which not every connection has: one that
-// has none is closed at once, and who still sends is reset before it has read why.
-func wsSkipFlood(t *testing.T, srv *heraldtest.Server) {
-	t.Helper()
-	if srv.Transport == heraldtest.Goroutine {
-		t.Skip("a connection without CloseWrite resets who floods it")
-	}
-}
-
 // wsReset ends a connection with a reset of TCP instead of an orderly end.
 func wsReset(conn net.Conn) {
 	if over, ok := conn.(*tls.Conn); ok {

@@ -42,7 +42,8 @@ func (ls *Loops) attach(conn net.Conn, c Conn, opts Options, own func(*Conn) Own
 		p.attach(opts, own)
 		return nil
 	}
-	return newCarried(c, newNetSink(conn, c.dialect, ls.config)).attach(opts, own, func(k *carried) { k.read(conn) })
+	both := newNetSink(conn, c.dialect, ls.config)
+	return newCarried(c, both).attach(opts, own, func(k *carried) { k.read(both) })
 }
 
 // ServeStream streams over a response whose head was written, and returns when it is over.

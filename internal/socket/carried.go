@@ -3,7 +3,6 @@ package socket
 import (
 	"cmp"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"sync"
@@ -86,7 +85,8 @@ const readBuffer = 512
 var largeBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
 // read hands what comes to the loop until the connection is over.
-func (k *carried) read(conn net.Conn) {
+func (k *carried) read(in *netSink) {
+	conn := in.conn
 	defer k.out.abort()
 	defer k.awaitLast()
 	small := make([]byte, readBuffer)
@@ -97,7 +97,7 @@ func (k *carried) read(conn net.Conn) {
 			open, err = k.readMuch(conn)
 		}
 		if !open {
-			linger(conn)
+			in.linger()
 			return
 		}
 		if err != nil {
@@ -148,12 +148,6 @@ func (k *carried) giveCredit() {
 
 // over implements link: the reader sees that there is nobody to read for.
 func (k *carried) over() { close(k.credit) }
-
-// linger reads what the peer still sends until it closes its side too: closing while something is
-// unread would reset the connection before the peer has read the close frame.
-func linger(conn net.Conn) {
-	_, _ = io.Copy(io.Discard, conn) // finish sets its deadline
-}
 
 // awaitLast waits for the connection's last bytes: a peer that has closed its side may still read.
 func (k *carried) awaitLast() {

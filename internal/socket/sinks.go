@@ -11,9 +11,11 @@ import (
 // netSink writes to a connection that is ours alone.
 type netSink struct {
 	// Immutable.
-	conn   net.Conn
-	stall  time.Duration // how long one write may take; 0: as long as it likes
-	linger time.Duration // how long the last bytes may take
+	conn  net.Conn
+	stall time.Duration // how long one write may take; 0: as long as it likes
+	lasts time.Duration // how long the last bytes may take
+
+	blind atomic.Bool // our side has ended, and the peer cannot be told so but by closing
 
 	mu       sync.Mutex // guards the write deadline and the field below
 	hurrying bool       // the last deadline is set
@@ -22,7 +24,7 @@ type netSink struct {
 // newNetSink bounds writes to event streams: their peer never answers, so only the kernel's refusal
 // tells that nobody reads. A WebSocket's pings do that better.
 func newNetSink(conn net.Conn, d Dialect, config Config) *netSink {
-	s := &netSink{conn: conn, linger: config.Linger}
+	s := &netSink{conn: conn, lasts: config.Linger}
 	if !d.IsWebSocket() {
 		s.stall = config.Stall
 	}
@@ -67,17 +69,38 @@ func (s *netSink) hurry() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hurrying = true
-	_ = s.conn.SetWriteDeadline(time.Now().Add(s.linger))
+	_ = s.conn.SetWriteDeadline(time.Now().Add(s.lasts))
 }
 
 // finish says that no more will come, and leaves the end to the reader: closing while the peer's
 // bytes are unread would reset the connection, and the close frame with it.
 func (s *netSink) finish() {
-	_ = s.conn.SetReadDeadline(time.Now().Add(lingerRead))
-	if half, ok := s.conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		return
+	wait := lingerRead
+	if half, ok := s.conn.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
+		s.blind.Store(true)
+		wait = lingerBlind
 	}
-	s.abort()
+	_ = s.conn.SetReadDeadline(time.Now().Add(wait))
+}
+
+// lingerBlind is how long the peer may be silent where our side cannot be closed alone: it may wait for the
+// end, and what it has sent before it knew is here or on its way.
+const lingerBlind = 10 * time.Millisecond
+
+// linger reads what the peer still sends until it closes its side too, but not for ever: closing while
+// something is unread would reset the connection before the peer has read the close frame.
+func (s *netSink) linger() {
+	end := time.Now().Add(s.lasts + lingerRead)
+	nothing := largeBuffers.Get().(*[32 << 10]byte)
+	defer largeBuffers.Put(nothing)
+	for time.Now().Before(end) {
+		if _, err := s.conn.Read(nothing[:]); err != nil {
+			return // finish has set a deadline
+		}
+		if s.blind.Load() {
+			_ = s.conn.SetReadDeadline(time.Now().Add(lingerBlind))
+		}
+	}
 }
 
 // abort closes what is below TLS, which would wait for the peer to take its goodbye: a loop must not.
