@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"net"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -51,9 +50,7 @@ func newRig(t testing.TB, loops int) *rig {
 		_ = listener.Close()
 	})
 	t.Cleanup(r.stop)
-	for !r.loops.Running() { // a moment
-		runtime.Gosched()
-	}
+	<-r.loops.Started()
 	return r
 }
 

@@ -67,9 +67,7 @@ func (r *rig) run() {
 		_ = r.listener.Close()
 	})
 	r.t.Cleanup(r.stop)
-	for !r.loops.Beside(func(context.Context) {}) { // Run has not begun
-		runtime.Gosched()
-	}
+	<-r.loops.Started()
 }
 
 // noShard is for connections without a hub.
