@@ -20,14 +20,15 @@ type carried struct {
 	// Owned by the loop.
 	waiting bool // the reader waits for its credit
 
-	mu       sync.Mutex    // guards the fields below; the locks of loops and of their set are taken under it
-	queue    [][]byte      // what waits
-	queued   int           // bytes, with those that the writer has taken out and not yet written
-	taken    int           // those
-	flushing bool          // a writer goroutine is at work
-	failure  Reason        // why the writer has given up, and stays at work so that none follows it; zero: it has not
-	ending   bool          // the queue's last bytes are the connection's last
-	onEnd    chan struct{} // closed when those are out; nil: the reader does not wait for it
+	mu         sync.Mutex    // guards the fields below; the locks of loops and of their set are taken under it
+	queue      [][]byte      // what waits
+	queued     int           // bytes, with those that the writer has taken out and not yet written
+	taken      int           // those
+	flushing   bool          // a writer goroutine is at work
+	drainAsked bool          // the loop wants to know when it has nothing left
+	failure    Reason        // why the writer has given up, and stays at work so that none follows it; zero: it has not
+	ending     bool          // the queue's last bytes are the connection's last
+	onEnd      chan struct{} // closed when those are out; nil: the reader does not wait for it
 }
 
 // sink is where a carried connection's bytes go.
@@ -204,6 +205,14 @@ func (k *carried) queuedBytes() int {
 	return k.queued
 }
 
+// awaitDrain implements link.
+func (k *carried) awaitDrain() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.drainAsked = k.flushing
+	return k.flushing
+}
+
 // finish implements link.
 func (k *carried) finish(last []byte) {
 	k.mu.Lock()
@@ -256,8 +265,12 @@ func (k *carried) flush() {
 		}
 	}
 	k.mu.Lock()
-	over := k.ending && !k.flushing
+	over, asked := k.ending && !k.flushing, k.drainAsked
+	k.drainAsked = false
 	k.mu.Unlock()
+	if asked {
+		k.loop.Post(k.tellDrained)
+	}
 	if over {
 		k.out.finish()
 		k.ended()

@@ -34,7 +34,8 @@ type Conn struct {
 	seen    int64 // when the peer last showed life
 	beatAt  int64
 	alarmAt int64
-	cutAt   int64 // when the link is cut, whatever still waits
+	cutAt   int64  // when the link is cut, whatever still waits
+	drained func() // runs when nothing waits for the peer any more; nil: nobody asks
 }
 
 func (ls *Loops) newConn(d Dialect, opts Options) Conn {
@@ -94,6 +95,24 @@ func (c *Conn) send(frames []byte) {
 		c.lost()
 	case sendFull:
 		c.Close(SlowConsumer)
+	}
+}
+
+// WhenDrained has f run on the loop, in a later task, when nothing waits for the peer: it has read what it
+// was sent, but for what the kernel holds. Of several that ask meanwhile only the last is told, and
+// nobody of a connection that closes.
+func (c *Conn) WhenDrained(f func()) {
+	c.drained = f
+	if !c.link.awaitDrain() {
+		c.tellDrained()
+	}
+}
+
+// tellDrained is called on the loop when nothing waits any more.
+func (c *Conn) tellDrained() {
+	if f := c.drained; f != nil {
+		c.drained = nil
+		c.loop.Post(f)
 	}
 }
 

@@ -192,6 +192,7 @@ func (d *descriptor) drain() {
 		d.shutDown()
 	case !d.closed:
 		d.cutIn(0)
+		d.tellDrained()
 	}
 }
 
@@ -257,6 +258,9 @@ func (d *descriptor) queuedBytes() int {
 	}
 	return d.waiting.size
 }
+
+// awaitDrain implements link: every connection is told.
+func (d *descriptor) awaitDrain() bool { return d.waiting != nil }
 
 // finish implements link.
 func (d *descriptor) finish(last []byte) {

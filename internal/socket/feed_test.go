@@ -69,6 +69,7 @@ func (f *fed) Closed(why Reason) { f.log = append(f.log, fmt.Sprint("closed ", w
 func (f *fed) send(frames []byte) sendResult { f.sent = append(f.sent, frames...); return sent }
 func (f *fed) finish(last []byte)            { f.note("last", last) }
 func (f *fed) resume()                       { f.feedRest() }
+func (f *fed) awaitDrain() bool              { return false }
 func (*fed) drop()                           {}
 func (*fed) over()                           {}
 func (*fed) queuedBytes() int                { return 0 }

@@ -14,6 +14,8 @@ type link interface {
 	resume()
 	// queuedBytes is what waits, with what each message costs.
 	queuedBytes() int
+	// awaitDrain reports whether something waits; then the connection is told when nothing does any more.
+	awaitDrain() bool
 	// abort ends the connection without a word. It may come at any time, and more than once.
 	abort()
 }
