@@ -43,7 +43,8 @@ type batchBody struct {
 }
 
 type broadcastAnswer struct {
-	OK bool `json:"ok" doc:"Always true"`
+	OK        bool                `json:"ok" doc:"Always true"`
+	Positions map[string]Position `json:"positions,omitempty" doc:"Of channels with history: where the message, of several the last, stands"`
 }
 
 func (a *api) broadcasts() {
@@ -71,7 +72,7 @@ func (s *Server) serveBroadcast(r *http.Request, body []byte) (broadcastAnswer, 
 	if err != nil {
 		return broadcastAnswer{}, err
 	}
-	return broadcastAnswer{OK: true}, s.broadcast(r.Context(), messages...)
+	return s.answerBroadcast(r, messages)
 }
 
 func (s *Server) serveBatch(r *http.Request, body []byte) (broadcastAnswer, error) {
@@ -79,7 +80,22 @@ func (s *Server) serveBatch(r *http.Request, body []byte) (broadcastAnswer, erro
 	if err != nil {
 		return broadcastAnswer{}, err
 	}
-	return broadcastAnswer{OK: true}, s.broadcast(r.Context(), messages...)
+	return s.answerBroadcast(r, messages)
+}
+
+func (s *Server) answerBroadcast(r *http.Request, messages []message) (broadcastAnswer, error) {
+	answer := broadcastAnswer{OK: true}
+	receipts, err := s.broadcast(r.Context(), messages...)
+	for i, receipt := range receipts {
+		if receipt.Position == (Position{}) {
+			continue
+		}
+		if answer.Positions == nil {
+			answer.Positions = map[string]Position{}
+		}
+		answer.Positions[messages[i].channel.String()] = receipt.Position
+	}
+	return answer, err
 }
 
 func readBroadcast(body []byte, maxData int) ([]message, error) {

@@ -43,6 +43,16 @@ type Config struct {
 	// TrustedProxies are the networks whose X-Forwarded-For header is believed.
 	TrustedProxies []netip.Prefix
 
+	// Broker connects the nodes of one application, and keeps what they share; nil: the server is a node of
+	// its own, and keeps it in memory.
+	Broker Broker
+	// History says which channels keep their last messages, so that clients that were away get what they
+	// missed. The first rule whose pattern matches a channel counts; a channel without one keeps nothing.
+	History []HistoryRule
+	// EventHistory is how many domain events are kept for clients that were away; the zero value means the
+	// last 10,000 of an hour, a negative Count none.
+	EventHistory Retention
+
 	// ClientEvents says where and how often clients may send to each other.
 	ClientEvents ClientEvents
 	// Limits bound what a client may take of the server.
@@ -117,6 +127,12 @@ const (
 	EventsByAuthentication EventAccess = "authenticated"
 )
 
+// HistoryRule says what the channels that match a pattern keep.
+type HistoryRule struct {
+	Channels string // a pattern, such as "orders" or "private-room.*"
+	Keep     Retention
+}
+
 // ClientEvents says where and how often clients may send to each other.
 type ClientEvents struct {
 	// Channels are patterns; nil means "private-**" and "presence-**", an empty list none.
@@ -165,6 +181,12 @@ func (c Config) withDefaults() Config {
 		c.Authorizer = ByClaims()
 	}
 	c.EventAccess = cmp.Or(c.EventAccess, EventsByClaims)
+	switch {
+	case c.EventHistory.Count < 0:
+		c.EventHistory = Retention{}
+	case c.EventHistory == Retention{}:
+		c.EventHistory = Retention{Count: 10_000, Age: time.Hour}
+	}
 	if c.ClientEvents.Channels == nil {
 		c.ClientEvents.Channels = []string{"private-**", "presence-**"}
 	}
@@ -210,6 +232,12 @@ func (c Config) validate() error {
 			v.add("ClientEvents.Channels", "%v", err)
 		}
 	}
+	for _, r := range c.History {
+		v.historyRule(r)
+	}
+	if c.EventHistory != (Retention{}) {
+		v.retention("EventHistory", c.EventHistory)
+	}
 	v.notNegative("ClientEvents.Rate", int64(c.ClientEvents.Rate))
 	v.notNegative("Limits.MaxConnections", int64(c.Limits.MaxConnections))
 	v.notNegative("Limits.MaxConnectionsPerIP", int64(c.Limits.MaxConnectionsPerIP))
@@ -236,6 +264,25 @@ func (v *validation) notNegative(field string, n int64) { v.atLeast(field, n, 0)
 func (v *validation) atLeast(field string, n, least int64) {
 	if n < least {
 		v.add(field, "must be at least %d", least)
+	}
+}
+
+func (v *validation) historyRule(r HistoryRule) {
+	if _, err := pattern.Parse(r.Channels); err != nil {
+		v.add("History", "%v", err)
+	}
+	v.retention("History", r.Keep)
+}
+
+// maxRetained bounds the publications of one history.
+const maxRetained = 1_000_000
+
+func (v *validation) retention(field string, keep Retention) {
+	if keep.Count < 1 || keep.Count > maxRetained {
+		v.add(field, "must keep 1 to %d, not %d", maxRetained, keep.Count)
+	}
+	if keep.Age < time.Millisecond {
+		v.add(field, "must keep for at least a millisecond, not %v", keep.Age)
 	}
 }
 

@@ -100,7 +100,7 @@ func TestWebSocketEventReachesAConnectionOnce(t *testing.T) {
 }
 
 func TestWebSocketEventsPosition(t *testing.T) {
-	srv := heraldtest.Start(t, herald.Config{})
+	srv := heraldtest.Start(t, herald.Config{EventHistory: herald.Retention{Count: -1}})
 	c := wsUser(t, srv, "ann", wsAll)
 	ask := func(since string) wsSubscribed {
 		t.Helper()

@@ -22,11 +22,14 @@ type Server struct {
 	bus     *bus.Bus[Event]
 	hub     *hub.Hub
 	loops   *socket.Loops
+	broker  Broker
+	streams *streams
 	rooms   *rooms
 	recent  *recent
 	doors   *doors
 	// clientEvents are the channels on which clients may send.
 	clientEvents []pattern.Pattern
+	histories    histories
 	beats        beats
 	beginning    string // the position before the first domain event
 
@@ -66,6 +69,7 @@ func New(config Config) (*Server, error) {
 		doors:  newDoors(config.Limits),
 
 		clientEvents: parseAll(config.ClientEvents.Channels),
+		histories:    newHistories(config.History),
 		beats:        newBeats(config.KeepAlive),
 		beginning:    newBeginning(),
 
@@ -78,7 +82,9 @@ func New(config Config) (*Server, error) {
 		MaxQueueTotal: config.Limits.MaxQueueTotal,
 		Clock:         config.clock,
 	})
+	s.streams = newStreams(s)
 	s.rooms = newRooms(s.hub)
+	s.connectBroker()
 	s.bus = bus.New[Event](bus.Config{OnFailure: s.handlerFailed})
 	var err error
 	if s.metrics, err = newMetrics(s); err != nil {
@@ -116,16 +122,20 @@ func (s *Server) Run(ctx context.Context) error {
 	looping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	wg.Go(func() { s.loops.Run(looping) })
+	brokerEnded := make(chan error, 1)
+	wg.Go(func() { brokerEnded <- s.broker.Run(looping, node{s}) })
+	var err error
 	select {
 	case <-ctx.Done():
 	case <-s.closing:
+	case err = <-brokerEnded:
 	}
 	s.drain()
 	s.state.Store(phaseEnded)
 	stop()
 	s.retireAccess() // before the wait: a fetch of keys may be what something still waits for
 	wg.Wait()
-	return nil
+	return err
 }
 
 // Started returns a channel that is closed when Run has begun and connections are welcome.

@@ -32,7 +32,8 @@ func (s *Server) BroadcastExcept(ctx context.Context, channel, event string, dat
 		return err
 	}
 	m.except = except
-	return s.broadcast(ctx, m)
+	_, err = s.broadcast(ctx, m)
+	return err
 }
 
 // BroadcastToMany is [Server.Broadcast] on up to 1,000 channels. One bad name and nothing is said.
@@ -41,7 +42,8 @@ func (s *Server) BroadcastToMany(ctx context.Context, channels []string, event s
 	if err != nil {
 		return err
 	}
-	return s.broadcast(ctx, messages...)
+	_, err = s.broadcast(ctx, messages...)
+	return err
 }
 
 // Publish records a domain event and tells everyone who listens to its type: handlers of
@@ -90,14 +92,19 @@ func (s *Server) publish(ctx context.Context, e Event) (publication, error) {
 		return publication{}, err
 	}
 	done := publication{ID: e.ID}
-	record, known := s.recent.add(e)
+	_, known := s.recent.add(e)
 	if known {
 		done.Duplicate = true
 		return done, nil
 	}
-	if err := s.hub.PublishEvent(ctx, e.onWire(&record.delivered)); err != nil {
+	receipt, err := s.hand(ctx, e)
+	if err != nil {
 		s.recent.forget(e.ID) // nobody was told: the caller may try again
 		return publication{}, unavailable(err)
+	}
+	if receipt.Duplicate {
+		done.Duplicate = true
+		return done, nil
 	}
 	s.metrics.published.Inc()
 	err = s.bus.Publish(ctx, e.Type, e)
@@ -107,12 +114,38 @@ func (s *Server) publish(ctx context.Context, e Event) (publication, error) {
 	return done, err
 }
 
-// message is something that is about to be said on a channel, checked.
+// hand hands an event to the broker, once there is room for it here.
+func (s *Server) hand(ctx context.Context, e Event) (Receipt, error) {
+	body := e.body()
+	if err := s.awaitRoom(ctx, len(body)); err != nil {
+		return Receipt{}, err
+	}
+	receipts, err := s.broker.Publish(ctx, Publication{
+		Stream: EventStream, Body: body, Keep: s.config.EventHistory, ID: e.ID,
+	})
+	if err != nil {
+		return Receipt{}, err
+	}
+	return receipts[0], nil
+}
+
+// awaitRoom waits until there is room for so many bytes: what the broker has taken is delivered, however long
+// that takes, so whoever does not want to wait is to be turned away before.
+func (s *Server) awaitRoom(ctx context.Context, size int) error {
+	room, err := s.hub.Reserve(ctx, size)
+	if err == nil {
+		room.Release()
+	}
+	return err
+}
+
+// message is something that is about to be said on a channel, checked, or has been.
 type message struct {
 	channel Channel
 	event   string
 	data    []byte
 	except  string
+	at      wire.Position // in the channel's history; zero: it is not kept
 }
 
 func (s *Server) newMessage(channel, event string, data any) (message, error) {
@@ -145,10 +178,25 @@ func (s *Server) newMessages(channels []string, event string, data any) ([]messa
 	return messages, nil
 }
 
-// broadcast says the messages in order. What nobody would hear is left out before a frame is made of it.
-func (s *Server) broadcast(ctx context.Context, messages ...message) error {
+// broadcast says the messages in order, and tells where those stand that are kept.
+func (s *Server) broadcast(ctx context.Context, messages ...message) ([]Receipt, error) {
 	if err := s.checkOpen(); err != nil {
-		return err
+		return nil, err
+	}
+	receipts, err := s.say(ctx, messages)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	s.metrics.broadcast.Add(float64(len(messages)))
+	return receipts, nil
+}
+
+// say hands messages to the broker, if it has anything to do with one of them, and to the hub otherwise.
+func (s *Server) say(ctx context.Context, messages []message) ([]Receipt, error) {
+	for _, m := range messages {
+		if s.streams.needed(m.channel.String()) {
+			return s.sayThroughBroker(ctx, messages)
+		}
 	}
 	var posts []hub.Message
 	for _, m := range messages {
@@ -156,11 +204,21 @@ func (s *Server) broadcast(ctx context.Context, messages ...message) error {
 			posts = append(posts, m.onWire())
 		}
 	}
-	if err := s.hub.Broadcast(ctx, posts...); err != nil {
-		return unavailable(err)
+	return nil, s.hub.Broadcast(ctx, posts...)
+}
+
+func (s *Server) sayThroughBroker(ctx context.Context, messages []message) ([]Receipt, error) {
+	publications := make([]Publication, len(messages))
+	size := 0
+	for i, m := range messages {
+		name := m.channel.String()
+		publications[i] = Publication{Stream: name, Body: m.body(), Keep: s.histories.of(name)}
+		size += len(publications[i].Body)
 	}
-	s.metrics.broadcast.Add(float64(len(messages)))
-	return nil
+	if err := s.awaitRoom(ctx, size); err != nil {
+		return nil, err
+	}
+	return s.broker.Publish(ctx, publications...)
 }
 
 // checkOpen refuses what comes after the server's end: nobody would get it.
@@ -172,6 +230,9 @@ func (s *Server) checkOpen() error {
 }
 
 func unavailable(err error) error {
+	if isCode(err, CodeUnavailable) {
+		return err
+	}
 	return &Error{Code: CodeUnavailable, Message: "the message was not accepted", Err: err}
 }
 
@@ -188,15 +249,19 @@ func (m message) onWire() hub.Message {
 }
 
 // Text is the message on a WebSocket.
-func (m message) Text() []byte { return wire.ChannelEvent(m.channel.String(), m.event, m.data) }
+func (m message) Text() []byte {
+	if m.at.Offset > 0 {
+		return wire.KeptEvent(m.at, m.channel.String(), m.event, m.data)
+	}
+	return wire.ChannelEvent(m.channel.String(), m.event, m.data)
+}
 
 // Block is the message on a channel stream.
 func (m message) Block() []byte { return streamBlock("event", m.Text()) }
 
 // onWire is a checked event on its way to sockets and streams.
 func (e Event) onWire(delivered *hub.Delivered) hub.Event {
-	payload, _ := e.Payload.(json.RawMessage)
-	full := eventMessage{ID: e.ID, Type: e.Type, Timestamp: e.Timestamp, Payload: payload, UserID: e.UserID, IP: e.IP}
+	full := e.message()
 	plain := full
 	plain.UserID, plain.IP = "", ""
 	return hub.Event{
@@ -205,9 +270,15 @@ func (e Event) onWire(delivered *hub.Delivered) hub.Event {
 		Owners:    e.owners(),
 		Plain:     socket.NewFrame(plain),
 		Full:      socket.NewFrame(full),
-		Size:      len(payload) + frameOverhead,
+		Size:      len(full.Payload) + frameOverhead,
 		Delivered: delivered,
 	}
+}
+
+// message is a checked event as connections get it that may see all of it.
+func (e Event) message() eventMessage {
+	payload, _ := e.Payload.(json.RawMessage)
+	return eventMessage{ID: e.ID, Type: e.Type, Timestamp: e.Timestamp, Payload: payload, UserID: e.UserID, IP: e.IP}
 }
 
 // eventMessage is a domain event as a connection gets it.

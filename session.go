@@ -33,8 +33,9 @@ type session struct {
 	id     string // its socket id or connection id
 	ip     netip.Addr
 
-	user    *User             // nil: nobody
-	members map[string]string // its member id on each presence channel that it has joined
+	user    *User              // nil: nobody
+	members map[string]string  // its member id on each presence channel that it has joined
+	streams map[string]*stream // of the channels that it is in, or coming into, where they have one
 
 	userBy time.Time // a user must have come by then; zero: need not
 	goAt   time.Time // the drain closes it then; zero: not draining
@@ -65,6 +66,9 @@ func (s *session) close(why socket.Reason) {
 	s.sub.Leave()
 	for channel, member := range s.members {
 		s.server.rooms.leave(channel, s.id, member)
+	}
+	for _, st := range s.streams {
+		s.server.streams.leave(st)
 	}
 }
 
@@ -127,39 +131,96 @@ const scopeIdentity = "events:identity"
 // joining is a channel that a session may join: the door has checked it.
 type joining struct {
 	channel Channel
-	member  *Member // on presence channels
-	signed  bool    // a backend vouches for the member
-	resumes bool    // the client named a position
-	joined  func()  // runs on the loop when the subscription stands; may be nil
+	member  *Member   // on presence channels
+	signed  bool      // a backend vouches for the member
+	since   *Position // up to where the client has everything; nil: it does not resume
+	joined  func()    // runs on the loop when the subscription stands, or is refused; may be nil
 }
 
-// join subscribes and answers; on a presence channel both happen a moment later, on the loop.
+// join subscribes and answers; where that needs the broker both happen a moment later, on the loop.
 func (s *session) join(j joining) error {
 	name := j.channel.String()
 	_, member := s.members[name]
+	st, entered := s.streams[name]
 	switch {
 	case member: // already, or as soon as the join under way is complete
 		s.server.rooms.show(s.conn.Loop(), name, func(members []wire.Member) { s.complete(j, members) })
 		return nil
-	case !s.sub.Subscribed(name) && s.channels() >= s.server.config.Limits.MaxChannels:
+	case s.sub.Subscribed(name):
+		s.subscribe(j, st, nil)
+		return nil
+	case s.channels() >= s.server.config.Limits.MaxChannels:
 		return refuse(CodeLimitReached, "a connection may have %d channels", s.server.config.Limits.MaxChannels)
-	case j.channel.Type() == Presence:
-		return s.joinPresence(j)
+	case entered:
+		return refuse(CodeConflict, "a subscribe to %s is under way", name)
+	case s.server.streams.needed(name):
+		s.enter(j)
+		return nil
 	}
-	s.sub.Subscribe(name)
-	s.answerJoin(j, nil)
-	return nil
+	return s.joinEntered(j, nil)
 }
 
 // channels is how many channels the session is in, or is joining.
 func (s *session) channels() int {
 	n := s.sub.Channels()
 	for name := range s.members {
+		if _, counted := s.streams[name]; !counted && !s.sub.Subscribed(name) {
+			n++
+		}
+	}
+	for name := range s.streams {
 		if !s.sub.Subscribed(name) {
 			n++
 		}
 	}
 	return n
+}
+
+// enter joins when the channel's stream is ready.
+func (s *session) enter(j joining) {
+	name := j.channel.String()
+	var st *stream
+	st, ready := s.server.streams.enter(name, s.conn.Loop(), func(err error) { s.entered(j, st, err) })
+	if s.streams == nil {
+		s.streams = map[string]*stream{}
+	}
+	s.streams[name] = st
+	if ready {
+		s.entered(j, st, nil)
+	}
+}
+
+// entered goes on with a join, unless the connection has left meanwhile.
+func (s *session) entered(j joining, st *stream, err error) {
+	if s.streams[st.name] != st || s.conn.Closed() {
+		s.answered(j)
+		return
+	}
+	if err == nil {
+		err = s.joinEntered(j, st)
+	}
+	if err != nil {
+		s.exit(st.name)
+		s.refuseJoin(st.name, unavailable(err))
+		s.answered(j)
+	}
+}
+
+// exit leaves a channel's stream.
+func (s *session) exit(name string) {
+	if st, ok := s.streams[name]; ok {
+		delete(s.streams, name)
+		s.server.streams.leave(st)
+	}
+}
+
+// joinEntered joins a channel whose stream, if it has one, is entered.
+func (s *session) joinEntered(j joining, st *stream) error {
+	if j.channel.Type() == Presence {
+		return s.joinPresence(j)
+	}
+	s.subscribe(j, st, nil)
+	return nil
 }
 
 // joinPresence marks the member before anything else can happen, so that a connection that dies
@@ -189,20 +250,30 @@ func (s *session) complete(j joining, members []wire.Member) {
 		s.answered(j)
 		return
 	}
-	s.sub.Subscribe(name)
-	s.answerJoin(j, members)
+	s.subscribe(j, s.streams[name], members)
 }
 
-func (s *session) answerJoin(j joining, members []wire.Member) {
-	answer := wire.Subscribed{Channel: j.channel.String()}
-	if j.channel.Type() == Presence {
-		answer.Members = &members
+// subscribe puts the subscription in force and answers.
+func (s *session) subscribe(j joining, st *stream, members []wire.Member) {
+	if st != nil && st.log != nil {
+		s.follow(j, st.log, members)
+		return
 	}
-	if j.resumes {
+	s.sub.Subscribe(j.channel.String())
+	answer := newAnswer(j, members)
+	if j.since != nil {
 		answer.Recovered = new(bool) // there is no history to recover from
 	}
 	s.tell("subscription_succeeded", answer.Encode())
 	s.answered(j)
+}
+
+func newAnswer(j joining, members []wire.Member) wire.Subscribed {
+	answer := wire.Subscribed{Channel: j.channel.String()}
+	if j.channel.Type() == Presence {
+		answer.Members = &members
+	}
+	return answer
 }
 
 func (s *session) answered(j joining) {
@@ -218,13 +289,18 @@ func (s *session) refuseJoin(channel string, err error) {
 
 // leave unsubscribes and answers.
 func (s *session) leave(channel Channel) {
+	s.leaveQuietly(channel)
+	s.tell("unsubscribed", wire.Unsubscribed(channel.String()))
+}
+
+func (s *session) leaveQuietly(channel Channel) {
 	name := channel.String()
 	s.sub.Unsubscribe(name)
+	s.exit(name)
 	if member, ok := s.members[name]; ok {
 		delete(s.members, name)
 		s.server.rooms.leave(name, s.id, member)
 	}
-	s.tell("unsubscribed", wire.Unsubscribed(name))
 }
 
 // isCode tells whether err is a refusal of that code.

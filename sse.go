@@ -19,7 +19,9 @@ import (
 // streamSession is a connection that receives Server-Sent Events. It is owned by its loop.
 type streamSession struct {
 	session
-	ofEvents bool // a stream of domain events: it has no channels, and ends with its token
+	ofEvents bool                // a stream of domain events: it has no channels, and ends with its token
+	missed   map[string]Position // where the client was on channels that the stream has not joined yet
+	told     bool                // the client has been given a position that it would come back with
 }
 
 // Received implements socket.Owner; nobody says anything on a stream.
@@ -86,11 +88,12 @@ func (s *Server) serveChannelStream(w http.ResponseWriter, r *http.Request) {
 	header.Set("X-Accel-Buffering", "no")
 	n := newConnection{session: session{ip: a.clientIP(r), id: newConnectionID(), user: user}, tokenErr: tokenErr}
 	first := s.admitAll(r, n, names)
+	since := lastEventID(r)
 	s.stream(w, r, s.beats.stream, n.ip, func(c *socket.Conn) socket.Owner {
 		o := &streamSession{session: n.session}
 		c.SendBlock(wire.Retry(s.jitteredRetry()))
 		o.open(s, c, o)
-		o.tell("event", wire.StreamConnected(o.id))
+		o.greet(since, first)
 		o.answerHandshakeToken(n.tokenErr)
 		for _, f := range first {
 			o.joinFirst(f)
@@ -120,7 +123,7 @@ func (s *Server) admitAll(r *http.Request, n newConnection, names []string) []fi
 func (s *streamSession) joinFirst(f firstJoin) {
 	err := f.err
 	if err == nil {
-		err = s.join(f.joining)
+		err = s.joinStream(f.joining)
 	}
 	if err != nil {
 		s.refuseJoin(f.name, err)
@@ -168,6 +171,11 @@ func (s *Server) serveEventStream(w http.ResponseWriter, r *http.Request) {
 		writeAPIError(w, err)
 		return
 	}
+	from, resumes, err := s.resumeEventStream(r)
+	if err != nil {
+		s.comeBack(w)
+		return
+	}
 	header := w.Header()
 	header.Set("Cache-Control", "no-cache")
 	header.Set("X-Accel-Buffering", "no")
@@ -181,9 +189,41 @@ func (s *Server) serveEventStream(w http.ResponseWriter, r *http.Request) {
 		c.SendBlock(wire.Retry(s.jitteredRetry()))
 		o.open(s, c, o)
 		c.SendBlock(wire.Block("connected", "", wire.EventStreamConnected(o.id)))
-		o.sub.Listen(listening(user, grant))
+		o.listen(listening(user, grant), from, resumes)
 		return o
 	})
+}
+
+// resumeEventStream finds where a stream goes on whose client has been here before.
+func (s *Server) resumeEventStream(r *http.Request) (from resumption, since string, err error) {
+	since = lastEventID(r)
+	if since == "" || s.streams.eventSource() == nil {
+		return resumption{}, since, nil
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), openTime)
+	defer cancel()
+	from, err = s.resumeEvents(ctx, since)
+	return from, since, err
+}
+
+// lastEventID is the id up to which a client has everything (WHATWG HTML, section 9.2.4), in the header that
+// browsers send or in the query of those that begin anew.
+func lastEventID(r *http.Request) string {
+	return cmp.Or(r.Header.Get("Last-Event-ID"), r.URL.Query().Get("lastEventId"))
+}
+
+// listen has the events come, those first that the client missed since; empty: it was not here before.
+func (s *streamSession) listen(to []hub.Listening, from resumption, since string) {
+	for i := range to {
+		if from.recovered {
+			to[i].After = from.after
+		}
+	}
+	newest := s.server.position(s.sub.Listen(to, s.server.streams.eventSource()))
+	if since != "" && !from.recovered {
+		gap := wire.StreamGap{Requested: since, Oldest: from.oldest, Newest: newest}
+		s.conn.SendBlock(wire.Block("gap", newest, gap.Encode()))
+	}
 }
 
 // stream answers with an event stream and serves it to its end.

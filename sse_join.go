@@ -73,7 +73,7 @@ func (s *Server) subscribeStream(r *http.Request, user *User, call streamCall) e
 	}
 	joined := make(chan struct{}, 1)
 	j.joined = func() { joined <- struct{}{} }
-	err = s.onStream(ctx, call.connectionID, user, func(o *streamSession) error { return o.join(j) })
+	err = s.onStream(ctx, call.connectionID, user, func(o *streamSession) error { return o.joinStream(j) })
 	if err != nil {
 		return err
 	}

@@ -266,7 +266,7 @@ func (s *wsSession) Alarm(now time.Time) {
 // userExpired makes the connection nobody's; its channels stay.
 func (s *wsSession) userExpired() {
 	s.patterns = nil
-	s.sub.Listen(nil)
+	s.sub.Listen(nil, nil)
 	s.setUser(nil)
 	s.tell("auth", wire.AuthFailed(errTokenExpired.Error()))
 	if s.server.config.Users.Required {
@@ -282,7 +282,7 @@ func (s *wsSession) subscribeChannel(req wire.Request) error {
 	if err != nil {
 		return err
 	}
-	j := joining{channel: channel, resumes: req.Since != nil}
+	j := joining{channel: channel, since: (*Position)(req.Since)}
 	again := s.sub.Subscribed(channel.String())
 	if channel.Type() != Public && !again {
 		err := s.server.access.Load().tokens.verify(req.Auth, s.id, channel, req.ChannelData, req.HasChannelData)
@@ -296,7 +296,7 @@ func (s *wsSession) subscribeChannel(req wire.Request) error {
 		}
 		j.signed = req.HasChannelData
 	}
-	if channel.Type() == Presence {
+	if channel.Type() == Presence || s.server.streams.needed(channel.String()) {
 		j.joined = s.conn.Release
 		s.conn.Hold()
 	}
@@ -351,11 +351,26 @@ func (s *wsSession) clientEvent(req wire.Request) error {
 	case !s.takeToken():
 		return refuse(CodeRateLimited, "at most %d client events a second", s.server.config.ClientEvents.Rate)
 	}
-	m := message{channel: channel, event: req.Event, data: bytes.Clone(req.Data), except: s.id}
+	return s.send(message{channel: channel, event: req.Event, data: bytes.Clone(req.Data), except: s.id})
+}
+
+// send says a client's message, beside the loop where the broker has to do with it.
+func (s *wsSession) send(m message) error {
+	s.server.metrics.clientEvents.Inc()
+	if s.server.streams.needed(m.channel.String()) {
+		s.beside(func(ctx context.Context) func() {
+			_, err := s.server.say(ctx, []message{m})
+			return func() {
+				if err != nil {
+					s.refuse(unavailable(err))
+				}
+			}
+		})
+		return nil
+	}
 	if !s.server.hub.TryBroadcast(m.onWire()) {
 		return refuse(CodeUnavailable, "the server delivers more slowly than it is told to")
 	}
-	s.server.metrics.clientEvents.Inc()
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package herald
 
 import (
+	"context"
 	"crypto/rand"
 	"slices"
 
@@ -28,14 +29,47 @@ func (s *wsSession) subscribeEvents(req wire.Request) error {
 	if err != nil {
 		return err
 	}
-	newest := s.listen(all, grant)
-	var recovered *bool
-	if req.HasSinceID {
-		same := req.SinceID == newest // without a history only nothing can be recovered
-		recovered = &same
+	if !req.HasSinceID || s.server.streams.eventSource() == nil {
+		position := s.listen(all, grant)
+		var recovered *bool
+		if req.HasSinceID {
+			same := req.SinceID == position // without a history only nothing can be recovered
+			recovered = &same
+		}
+		s.tell("subscribed", wire.EventsSubscribed(all, position, recovered))
+		return nil
 	}
-	s.tell("subscribed", wire.EventsSubscribed(all, newest, recovered))
+	s.beside(func(ctx context.Context) func() {
+		from, err := s.server.resumeEvents(ctx, req.SinceID)
+		return func() {
+			if err != nil {
+				s.refuse(unavailable(err))
+				return
+			}
+			s.resumeEvents(req, all, grant, from)
+		}
+	})
 	return nil
+}
+
+// resumeEvents answers, and has the events come that were missed.
+func (s *wsSession) resumeEvents(req wire.Request, all []string, grant eventGrant, from resumption) {
+	if s.user == nil {
+		s.refuse(refuse(CodeUnauthorized, "Authentication required")) // the token ran out meanwhile
+		return
+	}
+	s.patterns = all
+	to := listening(s.user, grant)
+	for i := range to {
+		if from.recovered && slices.Contains(req.Events, to[i].Pattern.String()) {
+			to[i].After = from.after
+		}
+	}
+	position := s.server.position(s.sub.Listen(to, from.source))
+	if from.recovered {
+		position = req.SinceID // what was missed is still to come
+	}
+	s.tell("subscribed", wire.EventsSubscribed(all, position, &from.recovered))
 }
 
 // checkPatternCount also bounds what one message costs its loop, whatever stands in it twice.
@@ -49,7 +83,7 @@ func checkPatternCount(patterns []string) error {
 // listen puts granted patterns in force and returns the position before the next event.
 func (s *wsSession) listen(patterns []string, grant eventGrant) (position string) {
 	s.patterns = patterns
-	return s.server.position(s.sub.Listen(listening(s.user, grant)))
+	return s.server.position(s.sub.Listen(listening(s.user, grant), s.server.streams.eventSource()))
 }
 
 // listenAgain asks a renewed token for what the connection listens to, and drops what it does not cover.
@@ -81,7 +115,7 @@ func listening(u *User, g eventGrant) []hub.Listening {
 	}
 	to := make([]hub.Listening, 0, len(g.Patterns))
 	for _, p := range g.Patterns {
-		to = append(to, hub.Listening{Pattern: p, Owner: owner})
+		to = append(to, hub.Listening{Pattern: p, Owner: owner, After: hub.Now})
 	}
 	return to
 }

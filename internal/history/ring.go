@@ -1,7 +1,10 @@
 // Package history keeps the last of what was said, numbered by offset, in memory.
 package history
 
-import "time"
+import (
+	"iter"
+	"time"
+)
 
 // Bounds are how much a ring keeps: the last Count items, each for Age, of Bytes altogether. A bound that is
 // 0 does not bind, but for Count.
@@ -102,6 +105,17 @@ func (r *Ring[T]) After(offset uint64, bytes int) (items []Item[T], whole bool) 
 		items = append(items, item)
 	}
 	return items, true
+}
+
+// Backward yields what is kept, newest first.
+func (r *Ring[T]) Backward() iter.Seq[Item[T]] {
+	return func(yield func(Item[T]) bool) {
+		for i := r.n - 1; i >= 0; i-- {
+			if !yield(r.items[(r.first+i)%len(r.items)]) {
+				return
+			}
+		}
+	}
 }
 
 // Reset empties the ring, whose newest item then has that offset.

@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"github.com/herald-events/herald/internal/pattern"
 	"github.com/herald-events/herald/internal/socket"
 )
 
@@ -63,6 +62,7 @@ type Message struct {
 	Frame   *socket.Frame
 	Size    int    // bytes, about
 	Except  string // the id of a connection that does not get it; may be empty
+	Offset  uint64 // in the channel's history; 0: it is not kept
 }
 
 // Event is a domain event on its way to those who listen to its type.
@@ -73,6 +73,7 @@ type Event struct {
 	Plain  *socket.Frame
 	Full   *socket.Frame // with identity, for those who may see it
 	Size   int
+	Offset uint64 // in the history of the events; 0: it is not kept
 	// Delivered counts those who got it; may be nil.
 	Delivered *Delivered
 }
@@ -94,23 +95,66 @@ func (h *Hub) Broadcast(ctx context.Context, messages ...Message) error {
 	if len(wanted) == 0 {
 		return nil
 	}
-	return h.post(ctx, size, wanted, func(s *shard) {
-		for _, m := range wanted {
-			s.broadcast(m)
-		}
-	})
+	room, err := h.Reserve(ctx, size)
+	if err != nil {
+		return err
+	}
+	room.Broadcast(wanted...)
+	return nil
 }
 
 // TryBroadcast is Broadcast of one message by somebody who cannot wait, as a loop cannot; it reports
 // whether there was room.
 func (h *Hub) TryBroadcast(m Message) bool {
-	room := min(int64(m.Size)+postOverhead, inboxBytes)
-	if !h.room.TryAcquire(room) {
+	room := h.newRoom(m.Size)
+	if !h.room.TryAcquire(room.taken) {
 		return false
 	}
-	h.postTo([]Message{m}, m.Size, func(s *shard) { s.broadcast(m) }, func() { h.room.Release(room) })
+	room.Broadcast(m)
 	return true
 }
+
+// Room is a place in the inboxes that is held for one post. Somebody who must not wait while he posts, since he
+// holds a lock that a loop takes, takes it before. It is given back by the post, or by Release.
+type Room struct {
+	hub   *Hub
+	size  int
+	taken int64
+}
+
+func (h *Hub) newRoom(size int) Room {
+	return Room{h, size, min(int64(size)+postOverhead, inboxBytes)}
+}
+
+// Reserve waits for room for so many bytes until ctx ends.
+func (h *Hub) Reserve(ctx context.Context, size int) (Room, error) {
+	room := h.newRoom(size)
+	if err := h.room.Acquire(ctx, room.taken); err != nil {
+		return Room{}, errors.Join(ErrFull, err)
+	}
+	return room, nil
+}
+
+// Broadcast posts messages in order, to the loops that have subscribers.
+func (r Room) Broadcast(messages ...Message) {
+	r.hub.postTo(messages, r.size, func(s *shard) {
+		for _, m := range messages {
+			s.broadcast(m)
+		}
+	}, r.Release)
+}
+
+// PublishEvents posts domain events in order. All events reach every connection in one order.
+func (r Room) PublishEvents(events ...Event) {
+	r.hub.postTo(nil, r.size, func(s *shard) {
+		for _, e := range events {
+			s.publish(e)
+		}
+	}, r.Release)
+}
+
+// Release gives room back that nothing was posted in.
+func (r Room) Release() { r.hub.room.Release(r.taken) }
 
 // Announce is Broadcast for the loops themselves, which must not wait: it takes room that is not
 // there. It reaches also those whose subscription is posted and not yet counted.
@@ -118,18 +162,25 @@ func (h *Hub) Announce(m Message) {
 	h.postTo(nil, m.Size, func(s *shard) { s.broadcast(m) }, func() {})
 }
 
-// PublishEvent posts a domain event. All events reach every connection in one order.
+// PublishEvent posts a domain event, when there is room.
 func (h *Hub) PublishEvent(ctx context.Context, e Event) error {
-	return h.post(ctx, e.Size, nil, func(s *shard) { s.publish(e) })
+	room, err := h.Reserve(ctx, e.Size)
+	if err != nil {
+		return err
+	}
+	room.PublishEvents(e)
+	return nil
 }
 
-func (h *Hub) post(ctx context.Context, size int, said []Message, deliver func(*shard)) error {
-	room := min(int64(size)+postOverhead, inboxBytes)
-	if err := h.room.Acquire(ctx, room); err != nil {
-		return errors.Join(ErrFull, err)
-	}
-	h.postTo(said, size, deliver, func() { h.room.Release(room) })
-	return nil
+// Reset says that a channel's history goes on at a point behind a gap, and tells its subscribers so.
+func (h *Hub) Reset(to Point, gap *socket.Frame) {
+	h.postTo(nil, 0, func(s *shard) { s.reset(to, gap) }, func() {})
+}
+
+// ResetEvents says that the domain events go on behind the one that has the id and the offset, and tells those
+// who listen of the gap before, unless there is none to tell of.
+func (h *Hub) ResetEvents(id string, offset uint64, gap *socket.Frame) {
+	h.postTo(nil, 0, func(s *shard) { s.resetEvents(id, offset, gap) }, func() {})
 }
 
 // postTo posts to the loops that have subscribers of what is said, or to every one if said is nil; done runs
@@ -249,11 +300,4 @@ func gather(ctx context.Context, h *Hub, ask func(*shard) []string) ([]string, e
 		}
 	}
 	return all, nil
-}
-
-// Listening is what a connection wants to know of the domain events.
-type Listening struct {
-	Pattern pattern.Pattern
-	// Owner is the user whose events alone are wanted; empty: everybody's.
-	Owner string
 }

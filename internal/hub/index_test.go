@@ -163,7 +163,7 @@ func (c *client) listen(owner string, patterns ...string) (newest string) {
 		}
 		to = append(to, hub.Listening{Pattern: p, Owner: owner})
 	}
-	c.do(func(sub *hub.Subscriber) { newest = sub.Listen(to) })
+	c.do(func(sub *hub.Subscriber) { newest = sub.Listen(to, nil) })
 	return newest
 }
 
@@ -243,7 +243,7 @@ func TestListenTellsTheNewestEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	newest := make(chan string, 1)
-	c.post(func(sub *hub.Subscriber) { newest <- sub.Listen([]hub.Listening{{Pattern: p}}) })
+	c.post(func(sub *hub.Subscriber) { newest <- sub.Listen([]hub.Listening{{Pattern: p}}, nil) })
 	r.publish("2", "order.paid")
 	resume()
 	if got := <-newest; got != "1" {

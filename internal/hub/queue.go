@@ -26,6 +26,7 @@ type line struct {
 	post   uint64 // orders the lines of a loop
 	frame  *socket.Frame
 	except string // the id of a connection that does not get it; may be empty
+	offset uint64 // in the channel's history; 0: it is not kept
 }
 
 // maxKeptLines is how many lines a topic has room for when nothing waits: a burst's are not kept for ever.
@@ -54,8 +55,9 @@ func (q *queue) flush() (reached [2]uint64) {
 		return reached
 	}
 	q.flushes++
+	q.advance()
 	hand := func(sub *Subscriber, b *batch) {
-		reached[kind(sub.Conn.Dialect())] += uint64(b.sendTo(sub.Conn, sub.ID))
+		reached[kind(sub.Conn.Dialect())] += uint64(b.sendTo(sub))
 	}
 	for _, sub := range q.woken {
 		hand(sub, q.mergedFor(sub))
@@ -75,6 +77,25 @@ func (q *queue) flush() (reached [2]uint64) {
 	}
 	q.clear()
 	return reached
+}
+
+// advance moves the topics to where their members are after the flush.
+func (q *queue) advance() {
+	for _, t := range q.topics {
+		if t.kept != nil {
+			t.kept.offset = max(t.kept.offset, newest(t.waiting))
+		}
+	}
+}
+
+// newest is the offset of the last line that is kept; 0: none is.
+func newest(lines []line) uint64 {
+	for _, l := range slices.Backward(lines) {
+		if l.offset > 0 {
+			return l.offset
+		}
+	}
+	return 0
 }
 
 func (q *queue) clear() {
@@ -103,7 +124,7 @@ func (q *queue) inSeveral(sub *Subscriber) bool {
 func (q *queue) topicsOf(sub *Subscriber) []*topic {
 	q.mine = q.mine[:0]
 	for _, m := range sub.channels {
-		if len(m.topic.waiting) > 0 {
+		if len(m.topic.waiting) > 0 && m.index != follows {
 			q.mine = append(q.mine, m.topic)
 		}
 	}
@@ -149,12 +170,24 @@ type batch struct {
 	joined [socket.Dialects][]byte // made when first needed
 }
 
-// sendTo sends the batch to one connection and reports how many messages that were. One that is
-// excepted somewhere gets its messages singly.
-func (b *batch) sendTo(c *socket.Conn, id string) int {
-	if c.Closed() {
-		return 0
+// sendTo sends the batch to one connection and reports how many messages that were, and tells a stream
+// that is to know where it stands then.
+func (b *batch) sendTo(sub *Subscriber) (n int) {
+	switch {
+	case sub.Conn.Closed():
+	case sub.block == nil || newest(b.lines) == 0:
+		n = b.send(sub.Conn, sub.ID)
+	default:
+		sub.Conn.Together(func() {
+			n = b.send(sub.Conn, sub.ID)
+			sub.TellPositions()
+		})
 	}
+	return n
+}
+
+// send sends the batch at once, or singly to one that is excepted somewhere.
+func (b *batch) send(c *socket.Conn, id string) int {
 	excepted := func(l line) bool { return l.except == id }
 	if !slices.ContainsFunc(b.lines, excepted) {
 		c.Send(b.bytes(c.Dialect()))

@@ -12,8 +12,7 @@ type shard struct {
 	connections map[string]*Subscriber // by id
 	users       map[string]map[*Subscriber]struct{}
 	topics      map[string]*topic
-	listeners   listeners
-	lastEvent   string // the id of the newest domain event that this loop has seen
+	events      events
 
 	posts uint64 // what has been posted; orders what waits
 	queue queue  // what waits for Flush
@@ -27,7 +26,7 @@ func newShard(h *Hub, l *socket.Loop, index int) *shard {
 		connections: map[string]*Subscriber{},
 		users:       map[string]map[*Subscriber]struct{}{},
 		topics:      map[string]*topic{},
-		listeners:   newListeners(),
+		events:      newEvents(),
 		queue:       newQueue(),
 	}
 }
@@ -38,30 +37,21 @@ func (s *shard) broadcast(m Message) {
 	if t == nil {
 		return
 	}
+	if t.kept != nil && len(t.kept.followers) > 0 {
+		s.follow(t, m)
+	}
 	s.posts++
-	s.queue.topic(t, line{post: s.posts, frame: m.Frame, except: m.Except})
+	s.queue.topic(t, line{post: s.posts, frame: m.Frame, except: m.Except, offset: m.Offset})
 }
 
-// publish leaves an event for Flush, once for everyone who listens.
-func (s *shard) publish(e Event) {
-	s.lastEvent = e.ID
-	s.posts++
-	var reached [2]uint64
-	s.listeners.each(e, s.posts, func(sub *Subscriber) {
-		if sub.Conn.Closed() {
-			return
-		}
-		frame := e.Plain
-		if sub.seesIdentity {
-			frame = e.Full
-		}
-		s.queue.event(sub, line{post: s.posts, frame: frame})
-		reached[kind(sub.Conn.Dialect())]++
-	})
-	if e.Delivered != nil {
-		e.Delivered.WebSocket.Add(int64(reached[0]))
-		e.Delivered.SSE.Add(int64(reached[1]))
+// topic is the channel's; it is made where there is none.
+func (s *shard) topic(channel string) *topic {
+	t := s.topics[channel]
+	if t == nil {
+		t = &topic{name: channel}
+		s.topics[channel] = t
 	}
+	return t
 }
 
 // Flush writes what waits, one write for each connection.
@@ -98,6 +88,11 @@ func (s *shard) subscriberIDs(channel string) []string {
 	ids := make([]string, 0, len(t.members))
 	for _, m := range t.members {
 		ids = append(ids, m.subscriber.ID)
+	}
+	if t.kept != nil {
+		for sub := range t.kept.followers {
+			ids = append(ids, sub.ID)
+		}
 	}
 	return ids
 }

@@ -15,9 +15,10 @@ type Subscriber struct {
 
 	shard    *shard
 	user     string
-	channels []membership // few, so they are looked through
-	listener *listener    // nil: it wants no domain events
-	flush    uint64       // the queue's flush in which it had a merged batch
+	channels []membership                // few, so they are looked through
+	listener *listener                   // nil: it wants no domain events
+	flush    uint64                      // the queue's flush in which it had a merged batch
+	block    func([]Point) *socket.Frame // tells where it stands; nil: it is not told
 
 	seesIdentity bool
 }
@@ -26,13 +27,6 @@ type Subscriber struct {
 type membership struct {
 	topic *topic
 	index int32 // in topic.members
-}
-
-// listener is a subscriber's part in the domain events.
-type listener struct {
-	to      []Listening
-	last    uint64 // the post of its last event, which it gets once
-	waiting []line // events, for the queue's flush
 }
 
 // Join adds a connection to the index, on its loop.
@@ -49,7 +43,7 @@ func (sub *Subscriber) Leave() {
 	for len(sub.channels) > 0 {
 		sub.Unsubscribe(sub.channels[len(sub.channels)-1].topic.name)
 	}
-	sub.Listen(nil)
+	sub.Listen(nil, nil)
 	sub.SetUser("", false)
 	delete(sub.shard.connections, sub.ID)
 }
@@ -77,11 +71,7 @@ func (sub *Subscriber) SetUser(user string, seesIdentity bool) {
 // it where it is in the channel already.
 func (sub *Subscriber) Subscribe(channel string) {
 	s := sub.shard
-	t := s.topics[channel]
-	if t == nil {
-		t = &topic{name: channel}
-		s.topics[channel] = t
-	}
+	t := s.topic(channel)
 	s.settle(t)
 	if sub.slot(t) >= 0 {
 		return
@@ -102,8 +92,8 @@ func (sub *Subscriber) Unsubscribe(channel string) {
 	}
 	s.settle(t)
 	sub.share(t, -1)
-	t.remove(int(sub.channels[i].index))
-	if len(t.members) == 0 {
+	sub.part(t, i)
+	if t.empty() {
 		delete(s.topics, channel)
 	}
 	sub.vacate(i)
@@ -123,7 +113,9 @@ func (sub *Subscriber) vacate(slot int) {
 	sub.channels = sub.channels[:last]
 	if slot < last {
 		sub.channels[slot] = m
-		m.topic.members[m.index].slot = int32(slot)
+		if m.index != follows {
+			m.topic.members[m.index].slot = int32(slot)
+		}
 	}
 	if last == 0 {
 		sub.channels = nil
@@ -166,24 +158,3 @@ func (sub *Subscriber) Subscribed(channel string) bool {
 
 // Channels is how many channels the connection is in.
 func (sub *Subscriber) Channels() int { return len(sub.channels) }
-
-// Listen replaces which domain events the connection gets. It returns the id of the newest event
-// that came before, which may be empty.
-func (sub *Subscriber) Listen(to []Listening) (newest string) {
-	s := sub.shard
-	if sub.listener != nil {
-		for _, l := range sub.listener.to {
-			s.listeners.remove(l, sub)
-		}
-	}
-	switch {
-	case sub.listener != nil:
-		sub.listener.to = to
-	case len(to) > 0:
-		sub.listener = &listener{to: to}
-	}
-	for _, l := range to {
-		s.listeners.add(l, sub)
-	}
-	return s.lastEvent
-}

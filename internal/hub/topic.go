@@ -7,6 +7,19 @@ type topic struct {
 	shared  int    // how many of the members are in other topics too
 	waiting []line // for the queue's flush
 	dirty   int    // its place among the queue's topics, while something waits
+	kept    *kept  // of a channel with a history; nil: it has none
+}
+
+// kept is what a topic of a channel with a history has beside.
+type kept struct {
+	epoch     string
+	offset    uint64 // of the last message that its members have
+	followers map[*Subscriber]*follower
+}
+
+// empty tells whether nobody is subscribed.
+func (t *topic) empty() bool {
+	return len(t.members) == 0 && (t.kept == nil || len(t.kept.followers) == 0)
 }
 
 // member is one subscriber of a topic.

@@ -89,6 +89,17 @@ func (c *Conn) Send(frames []byte) {
 	}
 }
 
+// Together has everything leave in one write that send sends to the connection.
+func (c *Conn) Together(send func()) {
+	if c.loop.cork.holds(c) {
+		send()
+		return
+	}
+	c.loop.cork.put(c)
+	send()
+	c.loop.cork.pull(c)
+}
+
 func (c *Conn) send(frames []byte) {
 	switch c.link.send(frames) {
 	case sendLost:
@@ -98,11 +109,17 @@ func (c *Conn) send(frames []byte) {
 	}
 }
 
-// WhenDrained has f run on the loop, in a later task, when nothing waits for the peer: it has read what it
-// was sent, but for what the kernel holds. Of several that ask meanwhile only the last is told, and
-// nobody of a connection that closes.
+// Busy tells whether something waits for the peer, beside what the kernel holds.
+func (c *Conn) Busy() bool { return c.link.queuedBytes() > 0 }
+
+// WhenDrained has f run on the loop, in a later task, when nothing waits for the peer. Nobody is told of a
+// connection that closes.
 func (c *Conn) WhenDrained(f func()) {
-	c.drained = f
+	if before := c.drained; before != nil {
+		c.drained = func() { before(); f() }
+	} else {
+		c.drained = f
+	}
 	if !c.link.awaitDrain() {
 		c.tellDrained()
 	}

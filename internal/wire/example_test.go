@@ -16,7 +16,7 @@ func ExampleDecode() {
 		fmt.Printf("%s\n", wire.Error("bad_message", bad.Message))
 	}
 	// Output:
-	// subscribe channel orders {e1 41} <nil>
+	// subscribe channel orders e1-41 <nil>
 	// {"type":"error","code":"bad_message","message":"\"channel\" must be a string","error":"\"channel\" must be a string"}
 }
 

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/json"
+	"strconv"
 	"time"
 )
 
@@ -16,6 +17,13 @@ func Connected(socketID string, pingInterval time.Duration) []byte {
 func StreamConnected(connectionID string) []byte {
 	return notice("connected", len(connectionID)).
 		in("data").text("connectionId", connectionID).out().
+		done()
+}
+
+// StreamConnectedForGood greets a channel stream whose channels are too many for it to be resumed.
+func StreamConnectedForGood(connectionID string) []byte {
+	return notice("connected", len(connectionID)).
+		in("data").text("connectionId", connectionID).truth("resumable", false).out().
 		done()
 }
 
@@ -46,6 +54,7 @@ type Member struct {
 type Subscribed struct {
 	Channel   string
 	Members   *[]Member // on a presence channel, the subscriber among them
+	Newest    *Position // on a channel with history: of its newest message
 	Recovered *bool     // where the subscribe had "since"
 }
 
@@ -58,6 +67,9 @@ func (s Subscribed) Encode() []byte {
 	o := frame("subscription_succeeded", size).text("channel", s.Channel)
 	if s.Members != nil {
 		o = o.in("data").members("members", *s.Members).out()
+	}
+	if s.Newest != nil {
+		o = o.position(*s.Newest)
 	}
 	if s.Recovered != nil {
 		o = o.truth("recovered", *s.Recovered)
@@ -111,6 +123,21 @@ func ChannelEvent(channel, event string, data []byte) []byte {
 	return channelEvent(channel, event, len(data)).raw("data", data).done()
 }
 
+// KeptEvent is [ChannelEvent] on a channel with history, with the message's place in it.
+func KeptEvent(at Position, channel, event string, data []byte) []byte {
+	return channelEvent(channel, event, len(data)+len(at.Epoch)+positionSize).raw("data", data).position(at).done()
+}
+
+// Gap tells an open subscription that it has missed what cannot be filled, and where it goes on.
+func Gap(channel string, at Position) []byte {
+	return channelEvent(channel, "gap", len(at.Epoch)+positionSize).in("data").position(at).out().done()
+}
+
+// EventGap tells who listens to domain events that some were missed, and the position where they go on.
+func EventGap(position string) []byte {
+	return notice("gap", len(position)).in("data").text("position", position).out().done()
+}
+
 // MemberAdded tells a channel that a member's first connection joined.
 func MemberAdded(channel string, m Member) []byte {
 	return channelEvent(channel, "member_added", len(m.ID)+len(m.Info)).
@@ -155,6 +182,14 @@ func DomainEventBody(ev Event) []byte {
 
 func (ev Event) size() int {
 	return len(ev.ID) + len(ev.Type) + len(ev.Payload) + len(ev.UserID) + len(ev.IP)
+}
+
+// positionSize is what a position takes beside its epoch, about.
+const positionSize = 48
+
+func (o object) position(at Position) object {
+	o = strconv.AppendUint(o.text("epoch", at.Epoch).key("offset"), at.Offset, 10)
+	return o
 }
 
 // FormatTime is RFC 3339 in UTC with exactly three decimals, cut off and not

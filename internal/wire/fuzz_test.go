@@ -209,7 +209,7 @@ func FuzzFrames(f *testing.F) {
 // everyFrame returns each server message that has a text, saying s.
 func everyFrame(s, other string, data []byte, ms int64) map[string][]byte {
 	yes, d := true, time.Duration(ms)*time.Millisecond
-	member := Member{ID: s, Info: data}
+	member, at := Member{ID: s, Info: data}, Position{other, uint64(ms)}
 	event := Event{
 		ID: s, Type: other, Payload: data, UserID: s, IP: other,
 		// RFC 3339 has years of four digits.
@@ -222,12 +222,17 @@ func everyFrame(s, other string, data []byte, ms int64) map[string][]byte {
 		"auth":                AuthOK(s),
 		"auth refused":        AuthFailed(s),
 		"subscribed":          Subscribed{Channel: s}.Encode(),
-		"subscribed, data":    Subscribed{s, &[]Member{member, {ID: other}}, &yes}.Encode(),
+		"subscribed, data":    Subscribed{s, &[]Member{member, {ID: other}}, &at, &yes}.Encode(),
 		"subscription error":  SubscriptionError(other, s, s),
 		"unsubscribed":        Unsubscribed(s),
 		"events":              EventsSubscribed([]string{other, s}, s, &yes),
 		"error":               Error(other, s),
 		"channel event, data": ChannelEvent(s, other, data),
+		"kept event, data":    KeptEvent(at, s, other, data),
+		"gap":                 Gap(s, at),
+		"event gap":           EventGap(s),
+		"stream gap":          StreamGap{s, other, s, s}.Encode(),
+		"for good":            StreamConnectedForGood(s),
 		"member added, data":  MemberAdded(other, member),
 		"member removed":      MemberRemoved(other, s),
 		"domain event, data":  DomainEvent(event),

@@ -1,0 +1,82 @@
+package herald
+
+import (
+	"github.com/herald-events/herald/internal/hub"
+	"github.com/herald-events/herald/internal/wire"
+)
+
+// follow subscribes to a channel with a history, once it is known whether what the client missed is still there.
+func (s *session) follow(j joining, l *log, members []wire.Member) {
+	if j.since == nil {
+		s.followFrom(j, l, members, l.position().Offset)
+		return
+	}
+	switch l.standing(*j.since) {
+	case atHand:
+		s.followFrom(j, l, members, j.since.Offset)
+	case tooLate:
+		s.followBehindGap(j, l, members, l.oldest())
+	case unknown:
+		s.askFor(j, l, members)
+	}
+}
+
+// askFor asks the broker for what the client missed.
+func (s *session) askFor(j joining, l *log, members []wire.Member) {
+	name := j.channel.String()
+	loop := s.conn.Loop()
+	st := s.streams[name]
+	l.want(fetch{after: j.since.Offset, done: func(r hub.Replay, err error) {
+		loop.Post(func() {
+			switch {
+			case s.streams[name] != st || s.conn.Closed(): // it has left meanwhile
+				s.answered(j)
+			case err != nil:
+				s.leaveQuietly(j.channel)
+				s.refuseJoin(name, unavailable(err))
+				s.answered(j)
+			case r.Gap != nil:
+				s.followBehindGap(j, l, members, r.Gap.Offset+1)
+			default:
+				s.followFrom(j, l, members, j.since.Offset)
+			}
+		})
+	}})
+}
+
+// followFrom answers, and has the channel's messages behind an offset come.
+func (s *session) followFrom(j joining, l *log, members []wire.Member, after uint64) {
+	newest := wire.Position(l.position())
+	answer := newAnswer(j, members)
+	answer.Newest = &newest
+	if j.since != nil {
+		recovered := true
+		answer.Recovered = &recovered
+	}
+	s.begin(j, answer, l, after)
+}
+
+// followBehindGap answers that what the client missed is lost, and has what is said from now on come. The
+// oldest is what there still is.
+func (s *session) followBehindGap(j joining, l *log, members []wire.Member, oldest uint64) {
+	newest := wire.Position(l.position())
+	answer := newAnswer(j, members)
+	answer.Newest = &newest
+	answer.Recovered = new(bool)
+	if !s.conn.Dialect().IsWebSocket() {
+		s.conn.SendBlock(wire.Block("gap", "", wire.StreamGap{
+			Channel:   answer.Channel,
+			Requested: wire.Position(*j.since).String(),
+			Oldest:    wire.Position{Epoch: newest.Epoch, Offset: oldest}.String(),
+			Newest:    newest.String(),
+		}.Encode()))
+	}
+	s.begin(j, answer, l, newest.Offset)
+}
+
+func (s *session) begin(j joining, answer wire.Subscribed, l *log, after uint64) {
+	s.tell("subscription_succeeded", answer.Encode())
+	s.sub.Follow(hub.Point{Channel: answer.Channel, Epoch: answer.Newest.Epoch, Offset: after}, l)
+	s.sub.TellPositions()
+	s.answered(j)
+}

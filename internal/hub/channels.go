@@ -1,0 +1,122 @@
+package hub
+
+import "github.com/herald-events/herald/internal/socket"
+
+// Point is a place in a channel's history.
+type Point struct {
+	Channel string
+	Epoch   string
+	Offset  uint64
+}
+
+// Follow adds the connection to a channel with a history, from an offset on: what follows it in the source
+// comes first, then what is said. A connection that is in the channel begins again from there.
+func (sub *Subscriber) Follow(from Point, source Source) {
+	s := sub.shard
+	t := s.topic(from.Channel)
+	s.settle(t)
+	if t.kept == nil {
+		t.kept = &kept{epoch: from.Epoch, followers: map[*Subscriber]*follower{}}
+	}
+	f := &follower{sub: sub, source: source, after: from.Offset}
+	f.wants = func(k Kept) *socket.Frame {
+		if k.Except == sub.ID {
+			return nil
+		}
+		return k.Frame
+	}
+	f.sent = sub.TellPositions
+	if i := sub.slot(t); i >= 0 {
+		sub.part(t, i)
+	} else {
+		sub.channels = append(sub.channels, membership{t, follows})
+		sub.share(t, 1)
+		s.hub.counts.add(from.Channel, s.index, 1)
+	}
+	t.kept.followers[sub] = f
+	f.pull()
+}
+
+// follows is the index of a membership whose subscriber is no member yet.
+const follows = -1
+
+// part takes the connection out of the members, or of the followers; it stays subscribed.
+func (sub *Subscriber) part(t *topic, slot int) {
+	m := &sub.channels[slot]
+	if m.index == follows {
+		t.kept.followers[sub].end()
+		delete(t.kept.followers, sub)
+		return
+	}
+	t.remove(int(m.index))
+	m.index = follows
+}
+
+// follow makes members of those followers who have everything before a message, and has the others go on.
+// What is not kept they get at once.
+func (s *shard) follow(t *topic, m Message) {
+	for sub, f := range t.kept.followers {
+		switch {
+		case m.Offset == 0:
+			if m.Except != sub.ID {
+				sub.Conn.SendFrame(m.Frame)
+			}
+		case f.meets(m.Offset):
+			s.settle(t)
+			delete(t.kept.followers, sub)
+			slot := sub.slot(t)
+			sub.channels[slot].index = int32(len(t.members))
+			t.members = append(t.members, member{sub, int32(slot)})
+		}
+	}
+}
+
+// reset says that a channel's history goes on elsewhere, with a gap before: what was said before has
+// reached its subscribers, or never will.
+func (s *shard) reset(to Point, gap *socket.Frame) {
+	t := s.topics[to.Channel]
+	if t == nil || t.kept == nil {
+		return
+	}
+	s.settle(t)
+	t.kept.epoch, t.kept.offset = to.Epoch, to.Offset
+	for _, m := range t.members {
+		m.subscriber.Conn.SendFrame(gap)
+		m.subscriber.TellPositions()
+	}
+	for sub, f := range t.kept.followers {
+		sub.Conn.SendFrame(gap)
+		f.move(to.Offset)
+		sub.TellPositions()
+	}
+}
+
+// Positions has the connection, a stream, told after every write where it stands in the histories of its
+// channels; block makes what it is told.
+func (sub *Subscriber) Positions(block func([]Point) *socket.Frame) { sub.block = block }
+
+// TellPositions tells it now, if it is to be told.
+func (sub *Subscriber) TellPositions() {
+	if sub.block != nil {
+		if frame := sub.block(sub.points()); frame != nil {
+			sub.Conn.SendFrame(frame)
+		}
+	}
+}
+
+// points are where the connection stands in the histories of its channels.
+func (sub *Subscriber) points() []Point {
+	points := make([]Point, 0, len(sub.channels))
+	for _, m := range sub.channels {
+		t := m.topic
+		if t.kept == nil {
+			continue
+		}
+		at := t.kept.offset
+		if m.index == follows {
+			at = t.kept.followers[sub].after
+		}
+		points = append(points, Point{t.name, t.kept.epoch, at})
+	}
+	return points
+}

@@ -1,0 +1,191 @@
+package herald
+
+import (
+	"container/list"
+	"context"
+	"crypto/rand"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/herald-events/herald/internal/clock"
+	"github.com/herald-events/herald/internal/history"
+)
+
+const (
+	// restAge is how long a history lives on when all of it is too old, so that who comes back late to a
+	// quiet channel learns that nothing was missed.
+	restAge = 24 * time.Hour
+	// maxEmptyHistories is how many may live of channels on which nothing was ever said: a position on each
+	// was told to somebody, but names cost nothing.
+	maxEmptyHistories = 100_000
+	// historyBytes bounds one history in bytes.
+	historyBytes = 16 << 20
+)
+
+// memoryBroker is the broker of a node of its own.
+type memoryBroker struct {
+	*memoryPresence
+	// Immutable after newMemoryBroker.
+	node  Node
+	clock clock.Clock
+
+	mu      sync.Mutex // guards the fields below; the locks of streams are not taken under it
+	streams map[string]*memoryStream
+	quiet   *list.List // the streams, whoever was spoken on longest ago first
+	empty   *list.List // those on which nothing was ever said, likewise
+}
+
+// memoryStream is the history of one stream.
+type memoryStream struct {
+	name string
+	keep Retention
+
+	// Guarded by the broker's mu.
+	place *list.Element
+	empty bool
+	used  time.Time // when it was last spoken on
+
+	// mu guards the fields below. It is held from the numbering of a publication to its delivery, so that they
+	// are delivered in order.
+	mu    sync.Mutex
+	epoch string
+	ring  *history.Ring[Publication]
+}
+
+func newMemoryBroker(c clock.Clock, n Node) *memoryBroker {
+	return &memoryBroker{memoryPresence: newMemoryPresence(n), node: n, clock: c, streams: map[string]*memoryStream{}, quiet: list.New(), empty: list.New()}
+}
+
+// Run implements Broker.
+func (b *memoryBroker) Run(ctx context.Context, _ Node) error {
+	<-ctx.Done()
+	return nil
+}
+
+// Check implements Broker.
+func (b *memoryBroker) Check() error { return nil }
+
+// Publish implements Streams.
+func (b *memoryBroker) Publish(_ context.Context, publications ...Publication) ([]Receipt, error) {
+	receipts := make([]Receipt, len(publications))
+	for i, p := range publications {
+		if p.Keep.keeps() {
+			receipts[i] = b.keep(p)
+		} else {
+			b.node.Deliver(p.Stream, "", []Entry{{Body: p.Body}})
+		}
+	}
+	return receipts, nil
+}
+
+func (b *memoryBroker) keep(p Publication) Receipt {
+	s := b.stream(p.Stream, p.Keep, spoken)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := b.clock.Now()
+	offset := s.ring.Append(now, len(p.Body), p)
+	b.node.Deliver(p.Stream, s.epoch, []Entry{{Offset: offset, At: now, Body: p.Body}})
+	return Receipt{Position: Position{s.epoch, offset}}
+}
+
+// use is why a stream is looked up.
+type use uint8
+
+const (
+	asked  use = iota // for where it stands
+	spoken            // to publish on it
+)
+
+// stream is the stream of that name, which begins where there is none.
+func (b *memoryBroker) stream(name string, keep Retention, why use) *memoryStream {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock.Now()
+	b.forgetLocked(now)
+	s := b.streams[name]
+	if s == nil {
+		bounds := history.Bounds{Count: keep.Count, Age: keep.Age, Bytes: historyBytes}
+		s = &memoryStream{name: name, keep: keep, empty: true, epoch: rand.Text()[:12], ring: history.NewRing[Publication](bounds, 0)}
+		b.streams[name] = s
+		s.place = b.empty.PushBack(s)
+	}
+	switch {
+	case why == spoken && s.empty:
+		s.empty, s.used = false, now
+		b.empty.Remove(s.place)
+		s.place = b.quiet.PushBack(s)
+	case why == spoken:
+		s.used = now
+		b.quiet.MoveToBack(s.place)
+	case s.empty:
+		b.empty.MoveToBack(s.place)
+	}
+	return s
+}
+
+// forgetLocked ends streams that nobody has spoken on for long; b.mu must be held.
+func (b *memoryBroker) forgetLocked(now time.Time) {
+	for b.empty.Len() > maxEmptyHistories {
+		b.dropLocked(b.empty)
+	}
+	for e := b.quiet.Front(); e != nil; e = b.quiet.Front() {
+		s := e.Value.(*memoryStream)
+		if now.Sub(s.used) < s.keep.Age+restAge {
+			return
+		}
+		b.dropLocked(b.quiet)
+	}
+}
+
+func (b *memoryBroker) dropLocked(from *list.List) {
+	s := from.Remove(from.Front()).(*memoryStream)
+	delete(b.streams, s.name)
+}
+
+// Subscribe implements Streams.
+func (b *memoryBroker) Subscribe(_ context.Context, stream string, keep Retention) (Position, error) {
+	if !keep.keeps() {
+		return Position{}, nil
+	}
+	s := b.stream(stream, keep, asked)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Position{s.epoch, s.ring.Newest()}, nil
+}
+
+// Unsubscribe implements Streams.
+func (b *memoryBroker) Unsubscribe(string) {}
+
+// Read implements Streams.
+func (b *memoryBroker) Read(_ context.Context, stream string, keep Retention, r Range) (Page, error) {
+	s := b.stream(stream, keep, asked)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ring.Expire(b.clock.Now())
+	page := Page{Newest: Position{s.epoch, s.ring.Newest()}, Oldest: s.ring.Oldest()}
+	after := r.After
+	if r.Last > 0 {
+		after = s.ring.Newest() - min(uint64(r.Last), s.ring.Newest())
+	}
+	items, _ := s.ring.After(max(after, page.Oldest-1), historyBytes)
+	for _, item := range items[:min(len(items), r.Limit)] {
+		page.Entries = append(page.Entries, Entry{Offset: item.Offset, At: item.At, Body: item.Value.Body})
+	}
+	return page, nil
+}
+
+// Locate implements Streams.
+func (b *memoryBroker) Locate(_ context.Context, keep Retention, id string) (Position, bool, error) {
+	s := b.stream(EventStream, keep, asked)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ring.Expire(b.clock.Now())
+	items, _ := s.ring.After(s.ring.Oldest()-1, historyBytes)
+	for _, item := range slices.Backward(items) {
+		if item.Value.ID == id {
+			return Position{s.epoch, item.Offset}, true, nil
+		}
+	}
+	return Position{}, false, nil
+}

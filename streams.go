@@ -1,0 +1,285 @@
+package herald
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/herald-events/herald/internal/hub"
+	"github.com/herald-events/herald/internal/socket"
+)
+
+const (
+	// openTime is how long a broker has to open a stream for somebody who waits for it.
+	openTime = 5 * time.Second
+	// retryTime is between two tries to read what was missed.
+	retryTime = time.Second
+)
+
+// streams are the streams of which this node is told: those with a history, and with a broker all that it has
+// subscribers of.
+type streams struct {
+	server *Server // immutable
+
+	mu   sync.RWMutex // guards the fields below and the streams'; the locks of logs are not taken under it
+	open map[string]*stream
+}
+
+// stream is one of them. It is guarded by the set's mu, but for what is immutable.
+type stream struct {
+	// Immutable after enter.
+	name string
+	keep Retention
+	out  outlet
+
+	users   int           // connections that are in it, or are coming
+	log     *log          // nil until it is open, and where nothing is kept
+	ready   bool          // the broker tells of it
+	waiting []func(error) // for that
+	behind  bool          // something was missed
+	reading bool          // what was missed is being read
+}
+
+func newStreams(s *Server) *streams { return &streams{server: s, open: map[string]*stream{}} }
+
+// needed tells whether somebody who subscribes to a channel has to enter its stream.
+func (ss *streams) needed(channel string) bool {
+	return ss.server.config.Broker != nil || ss.server.histories.of(channel).keeps()
+}
+
+// enter counts a connection in. Where the stream is not ready yet, then is called when it is, or is not to be
+// had, in a task of the loop. Whoever enters leaves, also when there was an error.
+func (ss *streams) enter(name string, loop *socket.Loop, then func(error)) (st *stream, ready bool) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	st = ss.open[name]
+	if st == nil {
+		st = &stream{name: name, keep: ss.server.histories.of(name), out: ss.outlet(name)}
+		ss.open[name] = st
+		ss.beside(func(ctx context.Context) { ss.begin(ctx, st) })
+	}
+	st.users++
+	if !st.ready {
+		st.waiting = append(st.waiting, func(err error) { loop.Post(func() { then(err) }) })
+	}
+	return st, st.ready
+}
+
+// openEvents opens the stream of the domain events, which stays open.
+func (ss *streams) openEvents(ctx context.Context) {
+	st := &stream{name: EventStream, keep: ss.server.config.EventHistory, out: ss.outlet(EventStream), users: 1}
+	ss.mu.Lock()
+	ss.open[EventStream] = st
+	ss.mu.Unlock()
+	ss.begin(ctx, st)
+}
+
+// begin opens a stream with the broker, and tells whoever waits.
+func (ss *streams) begin(ctx context.Context, st *stream) {
+	opening, cancel := context.WithTimeout(ctx, openTime)
+	defer cancel()
+	at, err := ss.broker().Subscribe(opening, st.name, st.keep)
+	ss.mu.Lock()
+	waiting := st.waiting
+	st.waiting = nil
+	switch {
+	case err != nil:
+		delete(ss.open, st.name)
+	default:
+		st.ready = true
+		if st.keep.keeps() {
+			st.out.begin(at)
+			st.log = newLog(st.out, st.keep, at, ss.server.config.clock)
+			st.log.fetch = func() { ss.beside(func(ctx context.Context) { ss.serveFetches(ctx, st) }) }
+		}
+		ss.dropIfUnusedLocked(st)
+		ss.readIfBehindLocked(st)
+	}
+	ss.mu.Unlock()
+	for _, tell := range waiting {
+		tell(err)
+	}
+}
+
+// leave counts a connection out.
+func (ss *streams) leave(st *stream) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	st.users--
+	if ss.open[st.name] == st && st.ready {
+		ss.dropIfUnusedLocked(st)
+	}
+}
+
+// dropIfUnusedLocked ends a stream that nobody is in; ss.mu must be held. The broker does not wait, and hears
+// of the end before it can hear of a new beginning.
+func (ss *streams) dropIfUnusedLocked(st *stream) {
+	if st.users == 0 {
+		delete(ss.open, st.name)
+		ss.broker().Unsubscribe(st.name)
+	}
+}
+
+func (ss *streams) broker() Broker { return ss.server.broker }
+
+// beside runs what must wait.
+func (ss *streams) beside(run func(context.Context)) { ss.server.loops.Beside(run) }
+
+// deliver takes what the broker tells of.
+func (ss *streams) deliver(name, epoch string, entries []Entry) {
+	if epoch == "" {
+		ss.pass(name, entries)
+		return
+	}
+	st, l := ss.find(name)
+	if st == nil {
+		return
+	}
+	if l != nil {
+		room, err := ss.server.hub.Reserve(context.Background(), sizeOf(entries)) // which always comes
+		if err == nil && l.append(room, epoch, entries) {
+			return
+		}
+	}
+	ss.missed(st)
+}
+
+// find is the stream of that name, and its log; nil: it is not open, or nothing is kept.
+func (ss *streams) find(name string) (*stream, *log) {
+	ss.mu.RLock()
+	defer ss.mu.RUnlock()
+	st := ss.open[name]
+	if st == nil {
+		return nil, nil
+	}
+	return st, st.log
+}
+
+// pass delivers what is not kept.
+func (ss *streams) pass(name string, entries []Entry) {
+	if name != EventStream && ss.server.hub.Count(name) == 0 {
+		return
+	}
+	out := ss.outlet(name)
+	kept := make([]hub.Kept, len(entries))
+	for i, e := range entries {
+		kept[i] = out.decode("", e)
+	}
+	room, err := ss.server.hub.Reserve(context.Background(), sizeOf(entries)) // which always comes
+	if err == nil {
+		out.deliver(room, kept)
+	}
+}
+
+func (ss *streams) outlet(name string) outlet {
+	if name == EventStream {
+		return eventOutlet{ss.server}
+	}
+	return channelOutlet{ss.server, name}
+}
+
+func sizeOf(entries []Entry) int {
+	size := 0
+	for _, e := range entries {
+		size += len(e.Body) + frameOverhead
+	}
+	return size
+}
+
+// restored reads what every stream may have missed.
+func (ss *streams) restored() {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	for _, st := range ss.open {
+		st.behind = true
+		ss.readIfBehindLocked(st)
+	}
+}
+
+// readIfBehindLocked has what was missed read; ss.mu must be held.
+func (ss *streams) readIfBehindLocked(st *stream) {
+	if st.behind && st.log != nil && !st.reading {
+		st.reading = true
+		ss.beside(func(ctx context.Context) { ss.readMissed(ctx, st) })
+	}
+}
+
+// readMissed reads until nothing is missing.
+func (ss *streams) readMissed(ctx context.Context, st *stream) {
+	for ss.stillBehind(st) {
+		page, err := ss.broker().Read(ctx, st.name, st.keep, Range{After: st.log.position().Offset, Limit: pageEntries})
+		if err != nil {
+			ss.markBehind(st)
+			if !ss.wait(ctx) {
+				return
+			}
+			continue
+		}
+		room, err := ss.server.hub.Reserve(ctx, sizeOf(page.Entries))
+		if err != nil {
+			return
+		}
+		if !st.log.catchUp(room, page) {
+			ss.markBehind(st)
+		}
+	}
+}
+
+// stillBehind tells whether there is something to read, and ends the reading if there is not.
+func (ss *streams) stillBehind(st *stream) bool {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	behind := st.behind && ss.open[st.name] == st
+	st.behind = false
+	st.reading = behind
+	return behind
+}
+
+func (ss *streams) markBehind(st *stream) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	st.behind = true
+}
+
+// serveFetches reads what those who follow a stream want of it.
+func (ss *streams) serveFetches(ctx context.Context, st *stream) {
+	for {
+		r, more := st.log.wanted()
+		if !more {
+			return
+		}
+		page, err := ss.broker().Read(ctx, st.name, st.keep, r)
+		if err == nil {
+			st.log.fetched(page)
+			if page.Newest.Epoch != st.log.position().Epoch {
+				ss.missed(st)
+			}
+			continue
+		}
+		st.log.failed(err)
+		if !ss.wait(ctx) {
+			return
+		}
+	}
+}
+
+func (ss *streams) missed(st *stream) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	st.behind = true
+	ss.readIfBehindLocked(st)
+}
+
+// wait waits before the next try; false: the server ends.
+func (ss *streams) wait(ctx context.Context) bool {
+	clock := ss.server.config.clock
+	timer := clock.NewTimer()
+	defer timer.Stop()
+	timer.Set(clock.Now().Add(retryTime))
+	select {
+	case <-timer.C():
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
