@@ -40,6 +40,7 @@ func newAPI(s *Server, patience time.Duration) *api {
 	a.broadcasts()
 	a.events()
 	a.channels()
+	a.history()
 	a.disconnects()
 	a.document()
 	a.elsewhere()

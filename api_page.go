@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/herald-events/herald/internal/wire"
 )
 
 // How many items a page has, unless limit says another number, and at most.
@@ -24,7 +26,8 @@ const (
 type listQuery struct {
 	prefix string
 	limit  int
-	after  string // the last name of the page before; empty: from the start
+	after  string    // the last name of the page before; empty: from the start
+	since  *Position // of a history; nil: the newest are wanted
 }
 
 // pageParams documents what readListQuery reads of every list.
@@ -50,6 +53,7 @@ func readListQuery(r *http.Request) (listQuery, error) {
 		"limit":  q.setLimit,
 		"cursor": q.setCursor,
 		"prefix": q.setPrefix,
+		"since":  q.setSince,
 	} {
 		switch given := values[name]; {
 		case len(given) > 1:
@@ -69,6 +73,12 @@ func (q *listQuery) setLimit(text string) error {
 	}
 	q.limit = n
 	return nil
+}
+
+func (q *listQuery) setSince(text string) error {
+	at, err := wire.ParsePosition(text)
+	q.since = (*Position)(&at)
+	return err
 }
 
 func (q *listQuery) setCursor(text string) error {
