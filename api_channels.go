@@ -94,7 +94,11 @@ func (s *Server) serveMembers(r *http.Request, _ []byte) (membersAnswer, error) 
 	if err != nil {
 		return membersAnswer{}, err
 	}
-	members := s.rooms.members(ch.String())
+	room, err := s.broker.Members(r.Context(), ch.String())
+	if err != nil {
+		return membersAnswer{}, unavailable(err)
+	}
+	members := append([]Member{}, room.Members...)
 	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(a.ID, b.ID) })
 	members, next := pageOf(members, q, func(m Member) string { return m.ID })
 	return membersAnswer{members, next}, nil

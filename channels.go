@@ -36,7 +36,7 @@ func (s *Server) Channels() []ChannelInfo {
 func (s *Server) channelInfo(ch Channel, subscribers int) ChannelInfo {
 	info := ChannelInfo{Name: ch.String(), Type: ch.Type(), Subscribers: subscribers}
 	if ch.Type() == Presence {
-		members := s.rooms.count(ch.String())
+		members, _ := s.rooms.count(ch.String())
 		info.Members = &members
 	}
 	return info
@@ -48,7 +48,10 @@ func sortChannels(infos []ChannelInfo) {
 }
 
 // PresenceMembers lists who is on a presence channel, in the order in which they came.
-func (s *Server) PresenceMembers(channel string) []Member { return s.rooms.members(channel) }
+func (s *Server) PresenceMembers(channel string) []Member {
+	room, _ := s.broker.Members(context.Background(), channel)
+	return room.Members
+}
 
 // Disconnect closes the connection with that socket id or connection id (4410); it reports how
 // many there were, which is 0 or 1.

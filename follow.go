@@ -33,8 +33,7 @@ func (s *session) askFor(j joining, l *log, members []wire.Member) {
 				s.answered(j)
 			case err != nil:
 				s.leaveQuietly(j.channel)
-				s.refuseJoin(name, unavailable(err))
-				s.answered(j)
+				s.failJoin(j, unavailable(err))
 			case r.Gap != nil:
 				s.followBehindGap(j, l, members, r.Gap.Offset+1)
 			default:

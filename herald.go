@@ -83,7 +83,7 @@ func New(config Config) (*Server, error) {
 		Clock:         config.clock,
 	})
 	s.streams = newStreams(s)
-	s.rooms = newRooms(s.hub)
+	s.rooms = newRooms(s)
 	s.connectBroker()
 	s.bus = bus.New[Event](bus.Config{OnFailure: s.handlerFailed})
 	var err error

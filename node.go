@@ -2,6 +2,7 @@ package herald
 
 import (
 	"context"
+	"time"
 )
 
 // node is the server as its broker knows it.
@@ -13,10 +14,13 @@ func (n node) Deliver(stream, epoch string, entries []Entry) {
 }
 
 // PresenceChanged implements Node.
-func (n node) PresenceChanged([]PresenceChange) {}
+func (n node) PresenceChanged(changes []PresenceChange) { n.server.rooms.changed(changes) }
 
 // Restored implements Node.
-func (n node) Restored() { n.server.streams.restored() }
+func (n node) Restored() {
+	n.server.streams.restored()
+	n.server.rooms.restored()
+}
 
 // Answer implements Node.
 func (n node) Answer(context.Context, []byte) []byte { return nil }
@@ -28,5 +32,18 @@ func (s *Server) connectBroker() {
 	if s.broker == nil {
 		s.broker = newMemoryBroker(s.config.clock, node{s})
 		s.streams.openEvents(context.Background())
+	}
+}
+
+// wait waits for a time on the server's clock; false: ctx has ended.
+func (s *Server) wait(ctx context.Context, d time.Duration) bool {
+	timer := s.config.clock.NewTimer()
+	defer timer.Stop()
+	timer.Set(s.config.clock.Now().Add(d))
+	select {
+	case <-timer.C():
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }

@@ -1,108 +1,274 @@
 package herald
 
 import (
+	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 
-	"github.com/herald-events/herald/internal/hub"
 	"github.com/herald-events/herald/internal/presence"
 	"github.com/herald-events/herald/internal/socket"
 	"github.com/herald-events/herald/internal/wire"
 )
 
-// rooms are the presence channels: who is where, and the announcements of it.
+// rooms are the presence channels on which this node has connections: who of them is where, and, of each
+// channel, who is there over all nodes, as the broker tells it.
 type rooms struct {
-	hub *hub.Hub
+	server *Server // immutable
 
-	// mu guards registry. It is held from a join or leave to the post of its announcement, so that
-	// they are announced in the order in which they happened. The hub's lock is taken under it.
-	mu       sync.Mutex
-	registry *presence.Registry
+	// mu guards the fields below and the rooms. It is held over the post of an announcement or of an answer, so
+	// that connections hear of everything in one order. The hub's lock is taken under it; the broker is never
+	// called under it.
+	mu    sync.Mutex
+	local *presence.Registry
+	rooms map[string]*room
 }
 
-func newRooms(h *hub.Hub) *rooms { return &rooms{hub: h, registry: presence.New()} }
-
-// join makes a connection a member, and runs complete on its loop with the members that there are
-// then: behind every announcement that the list holds already, and before every later one.
-func (r *rooms) join(loop *socket.Loop, j presence.Join, complete func([]wire.Member)) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	first, err := r.registry.Join(j)
-	if errors.Is(err, presence.ErrHeld) {
-		return refuse(CodeBadMember, "the member id %q is taken", j.Member.ID)
-	}
-	if first {
-		r.hub.Announce(hub.Message{
-			Channel: j.Channel,
-			Frame:   socket.NewFrame(notice{wire.MemberAdded(j.Channel, wireMember(j.Member))}),
-			Size:    len(j.Member.Info) + frameOverhead,
-		})
-	}
-	members := r.listLocked(j.Channel)
-	loop.Post(func() { complete(members) })
-	return nil
+func newRooms(s *Server) *rooms {
+	return &rooms{server: s, local: presence.New(), rooms: map[string]*room{}}
 }
 
-// show runs complete on the loop with the members that there are now, ordered among the announcements
-// as join does.
-func (r *rooms) show(loop *socket.Loop, channel string, complete func([]wire.Member)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	members := r.listLocked(channel)
-	loop.Post(func() { complete(members) })
-}
+// joined is told to whoever joins, on his loop: with the members that there are then, himself among them,
+// behind every announcement that the list holds already and before every later one; or with why not.
+type joined func(members []wire.Member, err error)
 
-// leave takes a connection away; its member leaves with the last of them.
-func (r *rooms) leave(channel, connection, memberID string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.registry.Leave(channel, connection, memberID) {
-		return
-	}
-	r.hub.Announce(hub.Message{
-		Channel: channel,
-		Frame:   socket.NewFrame(notice{wire.MemberRemoved(channel, memberID)}),
-		Size:    frameOverhead,
+// join makes a connection a member. Whoever is refused is none.
+func (rs *rooms) join(loop *socket.Loop, j presence.Join, then joined) {
+	w := waiting{loop: loop, then: then, connection: j.Connection, memberID: j.Member.ID}
+	rs.in(j.Channel, func(r *room) {
+		before := rs.localLocked(j.Channel, j.Member.ID)
+		if _, err := rs.local.Join(j); errors.Is(err, presence.ErrHeld) {
+			w.tell(nil, errHeld(j.Member.ID))
+			return
+		}
+		if now := rs.localLocked(j.Channel, j.Member.ID); !now.same(before) {
+			r.owe(now, w)
+		} else {
+			r.await(w)
+		}
 	})
 }
 
-func (r *rooms) listLocked(channel string) []wire.Member {
-	members := r.registry.Members(channel)
-	list := make([]wire.Member, 0, len(members))
-	for _, m := range members {
-		list = append(list, wireMember(m))
+// show tells a connection that has joined before, or whose join is under way, of the members that there are
+// then.
+func (rs *rooms) show(loop *socket.Loop, channel, connection, memberID string, then joined) {
+	w := waiting{loop: loop, then: then, connection: connection, memberID: memberID}
+	rs.in(channel, func(r *room) { r.await(w) })
+}
+
+// leave takes a connection away; its member leaves this node with the last of them.
+func (rs *rooms) leave(channel, connection, memberID string) {
+	rs.in(channel, func(r *room) {
+		before := rs.localLocked(channel, memberID)
+		rs.local.Leave(channel, connection, memberID)
+		if now := rs.localLocked(channel, memberID); !now.same(before) {
+			r.owe(now, waiting{})
+		}
+	})
+}
+
+// in does something in a room with rs.mu held, and then has the work done that this has made.
+func (rs *rooms) in(channel string, do func(*room)) {
+	rs.mu.Lock()
+	r := rs.rooms[channel]
+	if r == nil {
+		r = &room{channel: channel, server: rs.server}
+		rs.rooms[channel] = r
 	}
-	return list
+	do(r)
+	work := rs.workLocked(r)
+	rs.mu.Unlock()
+	work()
 }
 
-func (r *rooms) list(channel string) []wire.Member {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.listLocked(channel)
+// localLocked is a member as this node has it now; rs.mu must be held.
+func (rs *rooms) localLocked(channel, memberID string) nodeChange {
+	m, signed, found := rs.local.Find(channel, memberID)
+	return nodeChange{NodeMember{Member{memberID, m.Info}, signed}, !found}
 }
 
-func (r *rooms) members(channel string) []Member {
-	list := r.list(channel)
-	members := make([]Member, 0, len(list))
-	for _, m := range list {
-		members = append(members, Member(m))
+// changed takes what the broker tells of.
+func (rs *rooms) changed(changes []PresenceChange) {
+	for _, c := range changes {
+		if rs.has(c.Channel) {
+			rs.in(c.Channel, func(r *room) { r.change(c) })
+		}
+	}
+}
+
+func (rs *rooms) has(channel string) bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return rs.rooms[channel] != nil
+}
+
+// restored has the broker told again who is here, and tell again who is anywhere.
+func (rs *rooms) restored() {
+	rs.mu.Lock()
+	channels := slices.Collect(maps.Keys(rs.rooms))
+	rs.mu.Unlock()
+	for _, channel := range channels {
+		rs.in(channel, func(r *room) { r.replace, r.loaded = true, false })
+	}
+}
+
+// count is how many members a channel has over all nodes, as far as this one knows: false where it has none of
+// its connections.
+func (rs *rooms) count(channel string) (int, bool) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	r := rs.rooms[channel]
+	if r == nil || !r.loaded {
+		return 0, false
+	}
+	return r.members.Len(), true
+}
+
+// workLocked returns what is to be called once rs.mu is free: the room's worker, if there is work for it. A room
+// that nobody is in is forgotten. The broker of a node of its own does not wait: what it is told is done at once.
+func (rs *rooms) workLocked(r *room) (work func()) {
+	switch {
+	case r.working:
+	case !r.idle():
+		r.working = true
+		if rs.server.config.Broker == nil {
+			return func() { rs.work(context.Background(), r) }
+		}
+		return func() { rs.server.loops.Beside(func(ctx context.Context) { rs.work(ctx, r) }) }
+	case rs.local.Count(r.channel) == 0:
+		delete(rs.rooms, r.channel)
+	}
+	return func() {}
+}
+
+// work does one thing after the other with the broker until nothing is left to do.
+func (rs *rooms) work(ctx context.Context, r *room) {
+	for {
+		do := rs.next(r)
+		if do == nil {
+			return
+		}
+		if err := do(ctx); err != nil && !rs.server.wait(ctx, retryTime) {
+			return
+		}
+	}
+}
+
+// next is what the worker is to do; nil: nothing, and it is over.
+func (rs *rooms) next(r *room) func(context.Context) error {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	switch {
+	case r.replace:
+		members := rs.membersHereLocked(r.channel)
+		r.replace = false
+		return func(ctx context.Context) error { return rs.tellMembers(ctx, r, members) }
+	case !r.loaded:
+		return func(ctx context.Context) error { return rs.load(ctx, r) }
+	case len(r.owed) > 0:
+		owed := r.owed
+		r.owed = nil
+		r.pushed = owed
+		return func(ctx context.Context) error { return rs.push(ctx, r, owed) }
+	}
+	r.working = false
+	if rs.local.Count(r.channel) == 0 {
+		delete(rs.rooms, r.channel)
+	}
+	return nil
+}
+
+// membersHereLocked are the members that this node has on a channel; rs.mu must be held.
+func (rs *rooms) membersHereLocked(channel string) []NodeMember {
+	members := []NodeMember{}
+	for _, m := range rs.local.Members(channel) {
+		_, signed, _ := rs.local.Find(channel, m.ID)
+		members = append(members, NodeMember{Member{m.ID, m.Info}, signed})
 	}
 	return members
 }
 
-func (r *rooms) count(channel string) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.registry.Count(channel)
+// tellMembers tells the broker all that is here.
+func (rs *rooms) tellMembers(ctx context.Context, r *room, members []NodeMember) error {
+	err := rs.server.broker.Replace(ctx, r.channel, members)
+	if err != nil {
+		rs.mu.Lock()
+		defer rs.mu.Unlock()
+		r.replace = true
+		rs.refuseLocked(r, err)
+	}
+	return err
 }
 
-func wireMember(m presence.Member) wire.Member { return wire.Member{ID: m.ID, Info: m.Info} }
+// load asks the broker who is there.
+func (rs *rooms) load(ctx context.Context, r *room) error {
+	all, err := rs.server.broker.Members(ctx, r.channel)
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if err != nil {
+		rs.refuseLocked(r, err)
+		return err
+	}
+	r.load(all)
+	return nil
+}
 
-// notice is a message that has no other form than its JSON text.
-type notice struct{ text []byte }
+// push tells the broker of changes.
+func (rs *rooms) push(ctx context.Context, r *room, owed []owed) error {
+	changes := make([]NodeChange, len(owed))
+	for i, o := range owed {
+		changes[i] = NodeChange(o.change)
+	}
+	applied, err := rs.server.broker.Apply(ctx, r.channel, changes)
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	r.pushed = nil
+	if err != nil {
+		r.replace = true // some of it may have been applied
+		r.owed = append(owed, r.owed...)
+		rs.refuseLocked(r, err)
+		return err
+	}
+	for i, o := range owed {
+		if refused := applied.Refused[i]; refused != nil {
+			rs.rollBackLocked(r, o.waiting, refused)
+		} else {
+			r.awaitVersion(applied.Version, o.waiting)
+		}
+	}
+	return nil
+}
 
-// Text is the message on a WebSocket.
-func (n notice) Text() []byte { return n.text }
+// refuseLocked refuses all who wait to join, since the broker has failed; what else it is to know it will be told
+// when it is back. rs.mu must be held.
+func (rs *rooms) refuseLocked(r *room, err error) {
+	refused := slices.Concat(r.waiting, r.waitingIn())
+	r.replace = r.replace || len(r.owed) > 0
+	r.waiting, r.owed = nil, nil
+	for _, w := range refused {
+		rs.rollBackLocked(r, w, err)
+	}
+}
 
-// Block is the message on a channel stream.
-func (n notice) Block() []byte { return streamBlock("event", n.text) }
+// rollBackLocked takes back a join that has come to nothing; rs.mu must be held.
+func (rs *rooms) rollBackLocked(r *room, w waiting, err error) {
+	if w.then != nil {
+		rs.local.Leave(r.channel, w.connection, w.memberID)
+		w.tell(nil, err)
+	}
+}
+
+// removeDoubtedLater removes from a room, after a time, of whom the broker has not told again by then.
+func (rs *rooms) removeDoubtedLater(r *room) {
+	rs.server.loops.Beside(func(ctx context.Context) {
+		if !rs.server.wait(ctx, doubtTime) {
+			return
+		}
+		rs.mu.Lock()
+		defer rs.mu.Unlock()
+		if rs.rooms[r.channel] == r {
+			r.removeDoubted()
+		}
+	})
+}

@@ -131,20 +131,21 @@ const scopeIdentity = "events:identity"
 // joining is a channel that a session may join: the door has checked it.
 type joining struct {
 	channel Channel
-	member  *Member   // on presence channels
-	signed  bool      // a backend vouches for the member
-	since   *Position // up to where the client has everything; nil: it does not resume
-	joined  func()    // runs on the loop when the subscription stands, or is refused; may be nil
+	member  *Member     // on presence channels
+	signed  bool        // a backend vouches for the member
+	since   *Position   // up to where the client has everything; nil: it does not resume
+	joined  func()      // runs on the loop when the subscription stands, or is refused; may be nil
+	failed  func(error) // runs before it where it is refused after all; may be nil
 }
 
 // join subscribes and answers; where that needs the broker both happen a moment later, on the loop.
 func (s *session) join(j joining) error {
 	name := j.channel.String()
-	_, member := s.members[name]
+	member, joining := s.members[name]
 	st, entered := s.streams[name]
 	switch {
-	case member: // already, or as soon as the join under way is complete
-		s.server.rooms.show(s.conn.Loop(), name, func(members []wire.Member) { s.complete(j, members) })
+	case joining: // already, or as soon as the join under way is complete
+		s.server.rooms.show(s.conn.Loop(), name, s.id, member, func(members []wire.Member, err error) { s.complete(j, members, err) })
 		return nil
 	case s.sub.Subscribed(name):
 		s.subscribe(j, st, nil)
@@ -157,7 +158,8 @@ func (s *session) join(j joining) error {
 		s.enter(j)
 		return nil
 	}
-	return s.joinEntered(j, nil)
+	s.joinEntered(j, nil)
+	return nil
 }
 
 // channels is how many channels the session is in, or is joining.
@@ -196,14 +198,12 @@ func (s *session) entered(j joining, st *stream, err error) {
 		s.answered(j)
 		return
 	}
-	if err == nil {
-		err = s.joinEntered(j, st)
-	}
 	if err != nil {
 		s.exit(st.name)
-		s.refuseJoin(st.name, unavailable(err))
-		s.answered(j)
+		s.failJoin(j, unavailable(err))
+		return
 	}
+	s.joinEntered(j, st)
 }
 
 // exit leaves a channel's stream.
@@ -215,42 +215,53 @@ func (s *session) exit(name string) {
 }
 
 // joinEntered joins a channel whose stream, if it has one, is entered.
-func (s *session) joinEntered(j joining, st *stream) error {
+func (s *session) joinEntered(j joining, st *stream) {
 	if j.channel.Type() == Presence {
-		return s.joinPresence(j)
+		s.joinPresence(j)
+	} else {
+		s.subscribe(j, st, nil)
 	}
-	s.subscribe(j, st, nil)
-	return nil
 }
 
 // joinPresence marks the member before anything else can happen, so that a connection that dies
 // meanwhile leaves again.
-func (s *session) joinPresence(j joining) error {
+func (s *session) joinPresence(j joining) {
 	name := j.channel.String()
-	err := s.server.rooms.join(s.conn.Loop(), presence.Join{
-		Channel:    name,
-		Connection: s.id,
-		Member:     presence.Member{ID: j.member.ID, Info: j.member.Info},
-		Signed:     j.signed,
-	}, func(members []wire.Member) { s.complete(j, members) })
-	if err != nil {
-		return err
-	}
 	if s.members == nil {
 		s.members = map[string]string{}
 	}
 	s.members[name] = j.member.ID
-	return nil
+	s.server.rooms.join(s.conn.Loop(), presence.Join{
+		Channel:    name,
+		Connection: s.id,
+		Member:     presence.Member{ID: j.member.ID, Info: j.member.Info},
+		Signed:     j.signed,
+	}, func(members []wire.Member, err error) { s.complete(j, members, err) })
 }
 
 // complete ends a join of a presence channel, unless the connection has left it again.
-func (s *session) complete(j joining, members []wire.Member) {
+func (s *session) complete(j joining, members []wire.Member, err error) {
 	name := j.channel.String()
-	if _, still := s.members[name]; !still || s.conn.Closed() {
+	_, still := s.members[name]
+	switch {
+	case !still || s.conn.Closed():
 		s.answered(j)
-		return
+	case err != nil:
+		delete(s.members, name)
+		s.exit(name)
+		s.failJoin(j, err)
+	default:
+		s.subscribe(j, s.streams[name], members)
 	}
-	s.subscribe(j, s.streams[name], members)
+}
+
+// failJoin answers a join that has come to nothing after a while.
+func (s *session) failJoin(j joining, err error) {
+	s.refuseJoin(j.channel.String(), err)
+	if j.failed != nil {
+		j.failed(err)
+	}
+	s.answered(j)
 }
 
 // subscribe puts the subscription in force and answers.

@@ -72,12 +72,17 @@ func (s *Server) subscribeStream(r *http.Request, user *User, call streamCall) e
 		return err
 	}
 	joined := make(chan struct{}, 1)
+	var failure error // written before joined is sent
 	j.joined = func() { joined <- struct{}{} }
+	j.failed = func(err error) { failure = err }
 	err = s.onStream(ctx, call.connectionID, user, func(o *streamSession) error { return o.joinStream(j) })
 	if err != nil {
 		return err
 	}
-	return s.waitFor(ctx, joined)
+	if err := s.waitFor(ctx, joined); err != nil {
+		return err
+	}
+	return failure
 }
 
 // waitFor waits for what a loop has taken on.

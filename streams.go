@@ -210,7 +210,7 @@ func (ss *streams) readMissed(ctx context.Context, st *stream) {
 		page, err := ss.broker().Read(ctx, st.name, st.keep, Range{After: st.log.position().Offset, Limit: pageEntries})
 		if err != nil {
 			ss.markBehind(st)
-			if !ss.wait(ctx) {
+			if !ss.server.wait(ctx, retryTime) {
 				return
 			}
 			continue
@@ -257,7 +257,7 @@ func (ss *streams) serveFetches(ctx context.Context, st *stream) {
 			continue
 		}
 		st.log.failed(err)
-		if !ss.wait(ctx) {
+		if !ss.server.wait(ctx, retryTime) {
 			return
 		}
 	}
@@ -268,18 +268,4 @@ func (ss *streams) missed(st *stream) {
 	defer ss.mu.Unlock()
 	st.behind = true
 	ss.readIfBehindLocked(st)
-}
-
-// wait waits before the next try; false: the server ends.
-func (ss *streams) wait(ctx context.Context) bool {
-	clock := ss.server.config.clock
-	timer := clock.NewTimer()
-	defer timer.Stop()
-	timer.Set(clock.Now().Add(retryTime))
-	select {
-	case <-timer.C():
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

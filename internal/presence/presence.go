@@ -5,12 +5,15 @@
 // which they happened, and so must hold one over both.
 package presence
 
-import "errors"
+import (
+	"encoding/json"
+	"errors"
+)
 
 // Member is who a connection is on a channel. Info is JSON, or nil.
 type Member struct {
 	ID   string
-	Info []byte
+	Info json.RawMessage
 }
 
 // Registry is the members of every channel.
@@ -133,6 +136,16 @@ func (r *Registry) Members(channel string) []Member {
 		}
 	}
 	return members
+}
+
+// Find returns a member of a channel, and whether a backend vouches for one of its connections.
+func (r *Registry) Find(channel, memberID string) (m Member, signed, found bool) {
+	rm := r.rooms[channel]
+	if rm == nil || rm.places[memberID] == nil {
+		return Member{}, false, false
+	}
+	p := rm.places[memberID]
+	return p.member, p.signed > 0, true
 }
 
 // Count is how many members a channel has.
