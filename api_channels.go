@@ -67,11 +67,13 @@ func (s *Server) serveChannels(r *http.Request, _ []byte) (channelsAnswer, error
 	if err != nil {
 		return channelsAnswer{}, err
 	}
-	answers := []channelAnswer{}
-	for _, info := range s.Channels() {
-		if strings.HasPrefix(info.Name, q.prefix) {
-			answers = append(answers, channelAnswer(info))
-		}
+	infos, err := s.channelsWith(r.Context(), q.prefix)
+	if err != nil {
+		return channelsAnswer{}, err
+	}
+	answers := make([]channelAnswer, len(infos))
+	for i, info := range infos {
+		answers[i] = channelAnswer(info)
 	}
 	answers, next := pageOf(answers, q, func(c channelAnswer) string { return c.Name })
 	return channelsAnswer{answers, next}, nil
@@ -82,7 +84,8 @@ func (s *Server) serveChannel(r *http.Request, _ []byte) (channelAnswer, error) 
 	if err != nil {
 		return channelAnswer{}, err
 	}
-	return channelAnswer(s.channelInfo(ch, s.SubscriberCount(ch.String()))), nil
+	info, err := s.channel(r.Context(), ch)
+	return channelAnswer(info), err
 }
 
 func (s *Server) serveMembers(r *http.Request, _ []byte) (membersAnswer, error) {
@@ -94,11 +97,10 @@ func (s *Server) serveMembers(r *http.Request, _ []byte) (membersAnswer, error) 
 	if err != nil {
 		return membersAnswer{}, err
 	}
-	room, err := s.broker.Members(r.Context(), ch.String())
+	members, err := s.PresenceMembers(r.Context(), ch.String())
 	if err != nil {
-		return membersAnswer{}, unavailable(err)
+		return membersAnswer{}, err
 	}
-	members := append([]Member{}, room.Members...)
 	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(a.ID, b.ID) })
 	members, next := pageOf(members, q, func(m Member) string { return m.ID })
 	return membersAnswer{members, next}, nil
@@ -113,7 +115,11 @@ func (s *Server) serveSubscribers(r *http.Request, _ []byte) (subscribersAnswer,
 	if err != nil {
 		return subscribersAnswer{}, err
 	}
-	ids, err := s.hub.Subscribers(r.Context(), ch.String())
+	ids := []string{}
+	err = s.ask(r.Context(), clusterQuestion{Do: askSubscribers, Channel: ch.String()}, func(a clusterAnswer) bool {
+		ids = append(ids, a.Subscribers...)
+		return false
+	})
 	if err != nil {
 		return subscribersAnswer{}, err
 	}

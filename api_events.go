@@ -163,9 +163,20 @@ func parseEventIP(s string) (string, error) {
 }
 
 func (s *Server) serveEvent(r *http.Request, _ []byte) (reportAnswer, error) {
-	e, delivered, found := s.recent.find(r.PathValue("id"))
+	e, _, found := s.recent.find(r.PathValue("id"))
 	if !found {
 		return reportAnswer{}, refuse(CodeNotFound, "no event of this id is known")
+	}
+	var delivered deliveredAnswer
+	err := s.ask(r.Context(), clusterQuestion{Do: askDelivered, ID: e.ID}, func(a clusterAnswer) bool {
+		if a.Delivered != nil {
+			delivered.WebSocket += a.Delivered.WebSocket
+			delivered.SSE += a.Delivered.SSE
+		}
+		return false
+	})
+	if err != nil {
+		return reportAnswer{}, err
 	}
 	payload, _ := e.Payload.(json.RawMessage)
 	return reportAnswer{
@@ -176,6 +187,6 @@ func (s *Server) serveEvent(r *http.Request, _ []byte) (reportAnswer, error) {
 		Audit:     json.RawMessage("null"),
 		Webhooks:  []any{},
 		Jobs:      []any{},
-		Delivered: deliveredAnswer{WebSocket: delivered.WebSocket.Load(), SSE: delivered.SSE.Load()},
+		Delivered: delivered,
 	}, nil
 }

@@ -230,7 +230,7 @@ func checkNoneLost(b *testing.B, p benchProgress, published int64) {
 // awaitSubscriberCount waits until the server has seen its connections go.
 func awaitSubscriberCount(b *testing.B, srv *heraldtest.Server, want int) {
 	b.Helper()
-	for srv.SubscriberCount(benchChannel) != want {
+	for must(srv.SubscriberCount(b.Context(), benchChannel)) != want {
 		runtime.Gosched()
 	}
 }

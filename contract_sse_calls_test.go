@@ -64,7 +64,7 @@ func TestStreamCallsAreRefusedByTheAuthorizer(t *testing.T) {
 		})})
 	st := srv.Stream(t)
 	streamCall(t, srv, "subscribe", st.ConnectionID, "private-a").check(t, 403, `{"error":"not for sse-"}`)
-	if n := srv.SubscriberCount("private-a"); n != 0 {
+	if n := must(srv.SubscriberCount(t.Context(), "private-a")); n != 0 {
 		t.Errorf("got %d subscribers, want 0", n)
 	}
 

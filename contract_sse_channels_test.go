@@ -128,7 +128,7 @@ func TestStreamChannelsOfTheQuery(t *testing.T) {
 			streamCall(t, srv, "subscribe", st.ConnectionID, "last").check(t, 200, `{"success":true}`)
 			expectStream(t, st, succeeded("last")) // and no other answer came before
 			for _, channel := range append(tt.want, "last") {
-				if got := srv.SubscriberCount(channel); got != 1 {
+				if got := must(srv.SubscriberCount(t.Context(), channel)); got != 1 {
 					t.Errorf("%s: got %d subscribers, want 1", channel, got)
 				}
 			}

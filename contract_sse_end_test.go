@@ -255,7 +255,7 @@ func TestStreamThatVanishesLeavesNothing(t *testing.T) {
 		watcher.Expect(`{"type":"event","channel":"presence-a","event":"member_added","data":{"id":"ann"}}`)
 		watcher.Expect(`{"type":"event","channel":"presence-a","event":"member_removed","data":{"id":"ann"}}`)
 	}
-	if got := srv.Channels(); len(got) != 1 || got[0].Name != "presence-a" || got[0].Subscribers != 1 {
+	if got := must(srv.Channels(t.Context())); len(got) != 1 || got[0].Name != "presence-a" || got[0].Subscribers != 1 {
 		t.Errorf("got %+v, want the watcher's channel alone", got)
 	}
 	got := metricsOf(t, srv)

@@ -166,9 +166,9 @@ func nextBlock(t testing.TB, st *heraldtest.Stream) heraldtest.StreamEvent {
 // only the count tells; each turn of the waiting gives the loops something to do.
 func awaitCount(t testing.TB, srv *heraldtest.Server, channel string, want int) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); srv.SubscriberCount(channel) != want; {
+	for deadline := time.Now().Add(patience); must(srv.SubscriberCount(t.Context(), channel)) != want; {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: got %d subscribers, want %d", channel, srv.SubscriberCount(channel), want)
+			t.Fatalf("%s: got %d subscribers, want %d", channel, must(srv.SubscriberCount(t.Context(), channel)), want)
 		}
 		if _, err := srv.Disconnect(t.Context(), "1.1"); err != nil {
 			t.Fatalf("ask the loops: %v", err)
@@ -182,3 +182,11 @@ func awaitNobody(t testing.TB, srv *heraldtest.Server, channel string) {
 }
 
 func base64URL(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+
+// must is what a call returns that has no reason to fail.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}

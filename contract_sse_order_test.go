@@ -100,7 +100,7 @@ func TestStreamJoinsAtOnceStayWithinTheLimit(t *testing.T) {
 	if joined.Load() != most || refused.Load() != calls-most {
 		t.Errorf("got %d joined and %d refused, want %d and %d", joined.Load(), refused.Load(), most, calls-most)
 	}
-	if got := len(srv.Channels()); got != most {
+	if got := len(must(srv.Channels(t.Context()))); got != most {
 		t.Errorf("got %d channels, want %d", got, most)
 	}
 }

@@ -74,7 +74,7 @@ func TestStreamMemberOnAPrivateChannel(t *testing.T) {
 	body := `{"connectionId":"` + st.ConnectionID + `","channel":"private-a","member":{"id":"own"}}`
 	httpCall(t, srv.HTTP(), http.MethodPost, srv.URL+"/events/subscribe", body).check(t, 200, `{"success":true}`)
 	expectStream(t, st, succeeded("private-a"))
-	if members := srv.PresenceMembers("private-a"); len(members) > 0 {
+	if members := must(srv.PresenceMembers(t.Context(), "private-a")); len(members) > 0 {
 		t.Errorf("got %v, want no members", members)
 	}
 }
@@ -102,7 +102,7 @@ func TestStreamMemberThatNobodyVouchesFor(t *testing.T) {
 			joinAs(t, srv, srv.Stream(t), `{"id":"ann"}`, headers...).check(t, 200, `{"success":true}`)
 		})
 	}
-	if n := len(srv.PresenceMembers("presence-a")); n != 2 {
+	if n := len(must(srv.PresenceMembers(t.Context(), "presence-a"))); n != 2 {
 		t.Errorf("got %d members, want ann and bob", n)
 	}
 }
@@ -121,7 +121,7 @@ func TestStreamIsOneMemberOnAllItsConnections(t *testing.T) {
 	socket := srv.Dial(t)
 	socket.Subscribe("presence-a", herald.Member{ID: "ann", Info: []byte(`{"newest":true}`)})
 	watcher.Expect(`{"type":"event","channel":"presence-a","event":"member_added","data":{"id":"ann"}}`)
-	if got := srv.PresenceMembers("presence-a"); len(got) != 2 || string(got[1].Info) != `{"newest":true}` {
+	if got := must(srv.PresenceMembers(t.Context(), "presence-a")); len(got) != 2 || string(got[1].Info) != `{"newest":true}` {
 		t.Errorf("got %s, want the newest info", got)
 	}
 

@@ -87,7 +87,7 @@ func TestWebSocketBadMessages(t *testing.T) {
 			}
 		})
 	}
-	if got := srv.Channels(); len(got) != 1 {
+	if got := must(srv.Channels(t.Context())); len(got) != 1 {
 		t.Errorf("got the channels %v, want private-x alone", got)
 	}
 	c.Quiet() // it stays open
@@ -119,7 +119,7 @@ func TestWebSocketHundredBadMessages(t *testing.T) {
 		c.Send(bad[1])
 	}
 	c.ExpectClose(4400)
-	wsEventually(t, "nobody is connected", func() bool { return !srv.HasSubscribers("private-x") })
+	wsEventually(t, "nobody is connected", func() bool { return !must(srv.HasSubscribers(t.Context(), "private-x")) })
 }
 
 func TestWebSocketNothingAfterTheHundredth(t *testing.T) {
@@ -131,7 +131,7 @@ func TestWebSocketNothingAfterTheHundredth(t *testing.T) {
 	}
 	wsWrite(c, append(flood, wsFrame(1, true, `{"type":"subscribe","channel":"orders"}`)...))
 	c.ExpectClose(4400)
-	if srv.HasSubscribers("orders") {
+	if must(srv.HasSubscribers(t.Context(), "orders")) {
 		t.Error("a message behind the last bad one was applied")
 	}
 }

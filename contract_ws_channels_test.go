@@ -16,7 +16,7 @@ func TestWebSocketSubscribePublic(t *testing.T) {
 		c.Send(`{"type":"subscribe","channel":"orders"}`)
 		c.Expect(`{"type":"subscription_succeeded","channel":"orders"}`)
 	}
-	if got := srv.SubscriberCount("orders"); got != 1 {
+	if got := must(srv.SubscriberCount(t.Context(), "orders")); got != 1 {
 		t.Errorf("got %d subscribers, want 1", got)
 	}
 	if err := srv.Broadcast(t.Context(), "orders", "created", 1); err != nil {
@@ -28,7 +28,7 @@ func TestWebSocketSubscribePublic(t *testing.T) {
 		c.Send(`{"type":"unsubscribe","channel":"orders"}`)
 		c.Expect(`{"type":"unsubscribed","channel":"orders"}`)
 	}
-	if srv.HasSubscribers("orders") {
+	if must(srv.HasSubscribers(t.Context(), "orders")) {
 		t.Error("the channel still has subscribers")
 	}
 	if err := srv.Broadcast(t.Context(), "orders", "created", 2); err != nil {
@@ -63,7 +63,7 @@ func TestWebSocketChannelNames(t *testing.T) {
 		c.Send(map[string]string{"type": "unsubscribe", "channel": name})
 		c.ExpectCode("bad_channel")
 	}
-	if got := srv.Channels(); len(got) != 5 {
+	if got := must(srv.Channels(t.Context())); len(got) != 5 {
 		t.Errorf("got %v, want five channels", got)
 	}
 }
@@ -115,7 +115,7 @@ func TestWebSocketSubscribePrivate(t *testing.T) {
 			if got := c.ExpectCode("forbidden"); got.Type != "subscription_error" || got.Channel != "private-user.1" {
 				t.Errorf("got %s, want a subscription_error of the channel", got.Raw)
 			}
-			if srv.HasSubscribers("private-user.1") {
+			if must(srv.HasSubscribers(t.Context(), "private-user.1")) {
 				t.Fatal("it is subscribed all the same")
 			}
 		})
@@ -178,7 +178,7 @@ func TestWebSocketChannelLimit(t *testing.T) {
 			const member = `{"id":"ann"}`
 			c.Send(wsJoin("presence-one-more", c.Sign("presence-one-more", member), "channel_data", member))
 			c.ExpectCode("limit_reached")
-			if got := srv.PresenceMembers("presence-one-more"); len(got) > 0 {
+			if got := must(srv.PresenceMembers(t.Context(), "presence-one-more")); len(got) > 0 {
 				t.Errorf("got the members %v, want none", got)
 			}
 			c.Subscribe("orders.0") // a channel that it has is no new one

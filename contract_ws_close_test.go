@@ -119,7 +119,7 @@ func TestWebSocketSlowConsumer(t *testing.T) {
 			t.Fatalf("got %.60s, want message %d: others are not disturbed", m.Raw, sent)
 		}
 	}
-	if got := srv.SubscriberCount("feed"); got != 1 {
+	if got := must(srv.SubscriberCount(t.Context(), "feed")); got != 1 {
 		t.Errorf("got %d subscribers, want the reader alone", got)
 	}
 	got := 0 // what the slow one reads in the end is whole and in order, and then the close
@@ -180,7 +180,7 @@ func TestWebSocketDisconnect(t *testing.T) {
 	disconnect(c.SocketID, 0)
 	c.ExpectClose(4410)
 	other.Quiet()
-	if srv.HasSubscribers("orders") {
+	if must(srv.HasSubscribers(t.Context(), "orders")) {
 		t.Error("it is still subscribed")
 	}
 }

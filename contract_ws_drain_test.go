@@ -221,7 +221,7 @@ func TestWebSocketAfterRun(t *testing.T) {
 	if err := srv.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if srv.HasSubscribers("orders") || len(srv.Channels()) > 0 {
+	if must(srv.HasSubscribers(t.Context(), "orders")) || len(must(srv.Channels(t.Context()))) > 0 {
 		t.Error("the channel still has subscribers")
 	}
 	if err := srv.Broadcast(t.Context(), "orders", "created", 1); !errors.Is(err, &herald.Error{Code: herald.CodeUnavailable}) {

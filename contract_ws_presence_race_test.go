@@ -163,7 +163,7 @@ func TestWebSocketPresenceWhoDiesWhileSubscribing(t *testing.T) {
 	wg.Wait()
 	wsEventually(t, "the watcher is alone", func() bool {
 		open := wsMetric(t, registry, "herald_connections", "transport", "websocket") // one may still have its join unread
-		return open == 1 && srv.SubscriberCount(wsRoom) == 1 && len(srv.PresenceMembers(wsRoom)) == 1
+		return open == 1 && must(srv.SubscriberCount(t.Context(), wsRoom)) == 1 && len(must(srv.PresenceMembers(t.Context(), wsRoom))) == 1
 	})
 	for _, m := range watcher.Settle() {
 		known.apply(t, m)

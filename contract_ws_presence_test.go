@@ -48,7 +48,7 @@ func TestWebSocketSubscribePresence(t *testing.T) {
 			}
 			c.Quiet()
 			c.Close()
-			wsEventually(t, "the room is empty", func() bool { return len(srv.PresenceMembers(wsRoom)) == 0 })
+			wsEventually(t, "the room is empty", func() bool { return len(must(srv.PresenceMembers(t.Context(), wsRoom))) == 0 })
 		})
 	}
 }
@@ -90,7 +90,7 @@ func TestWebSocketPresenceRefusals(t *testing.T) {
 			tt.with["type"], tt.with["channel"] = "subscribe", wsRoom
 			c.Send(tt.with)
 			c.ExpectCode(tt.code)
-			if got := srv.PresenceMembers(wsRoom); len(got) > 0 || srv.HasSubscribers(wsRoom) {
+			if got := must(srv.PresenceMembers(t.Context(), wsRoom)); len(got) > 0 || must(srv.HasSubscribers(t.Context(), wsRoom)) {
 				t.Fatalf("got the members %v, want none", got)
 			}
 		})
@@ -114,7 +114,9 @@ func TestWebSocketPresenceIDHeldBySignedMember(t *testing.T) {
 		thief.ExpectCode("bad_member")
 		c.Close()
 	}
-	wsEventually(t, "the room is empty", func() bool { return !srv.HasSubscribers(wsRoom) && len(srv.PresenceMembers(wsRoom)) == 0 })
+	wsEventually(t, "the room is empty", func() bool {
+		return !must(srv.HasSubscribers(t.Context(), wsRoom)) && len(must(srv.PresenceMembers(t.Context(), wsRoom))) == 0
+	})
 	thief.Send(claim)
 	if got := thief.Next(); got.Type != "subscription_succeeded" {
 		t.Errorf("got %s, want the id to be free again", got.Raw)
@@ -145,7 +147,7 @@ func TestWebSocketPresenceMembersOnce(t *testing.T) {
 	for _, c := range []*heraldtest.Client{watcher, first, second, third} {
 		c.Quiet() // a further connection and a change of info are no events
 	}
-	if got := srv.PresenceMembers(wsRoom); len(got) != 2 || string(got[1].Info) != `{"n":3}` {
+	if got := must(srv.PresenceMembers(t.Context(), wsRoom)); len(got) != 2 || string(got[1].Info) != `{"n":3}` {
 		t.Errorf("got the members %v, want two with the newest info", got)
 	}
 

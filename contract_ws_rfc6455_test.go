@@ -163,7 +163,7 @@ func runRFC(t *testing.T, cases []rfcCase) {
 	}
 	r.hears.Quiet()
 	witness.isUndisturbed()
-	if srv.HasSubscribers("behind") {
+	if must(srv.HasSubscribers(t.Context(), "behind")) {
 		t.Error("a message behind the end was applied")
 	}
 }

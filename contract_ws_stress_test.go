@@ -68,8 +68,8 @@ func stressWebSockets(t *testing.T, seed uint64) {
 		c.Quiet()
 	}
 	wsEventually(t, "only the steady are subscribed", func() bool {
-		return srv.SubscriberCount("feed") == steady && srv.SubscriberCount(wsRoom) == 1 &&
-			len(srv.Channels()) == 2 && len(srv.PresenceMembers(wsRoom)) == 1
+		return must(srv.SubscriberCount(t.Context(), "feed")) == steady && must(srv.SubscriberCount(t.Context(), wsRoom)) == 1 &&
+			len(must(srv.Channels(t.Context()))) == 2 && len(must(srv.PresenceMembers(t.Context(), wsRoom))) == 1
 	})
 	for _, m := range watcher.Settle() {
 		if m.Name() == "member_added" || m.Name() == "member_removed" {

@@ -60,15 +60,23 @@ func withStream(config herald.Config, channel string, f func(srv *herald.Server,
 
 func ExampleServer_SubscriberCount() {
 	withStream(herald.Config{}, "orders", func(srv *herald.Server, _ string) {
-		fmt.Println(srv.SubscriberCount("orders"), srv.SubscriberCount("invoices"))
+		for _, channel := range []string{"orders", "invoices"} {
+			fmt.Println(srv.SubscriberCount(context.Background(), channel))
+		}
 	})
-	// Output: 1 0
+	// Output:
+	// 1 <nil>
+	// 0 <nil>
 }
 
 func ExampleServer_HasSubscribers() {
 	withStream(herald.Config{}, "orders", func(srv *herald.Server, _ string) {
 		for _, channel := range []string{"orders", "statistics"} {
-			if srv.HasSubscribers(channel) { // and only then do what is costly
+			seen, err := srv.HasSubscribers(context.Background(), channel)
+			if err != nil {
+				log.Fatal(err)
+			}
+			if seen { // and only then do what is costly
 				fmt.Println("somebody looks at the", channel)
 			}
 		}
@@ -83,7 +91,11 @@ var asAnn = herald.AuthorizerFunc(func(context.Context, herald.AccessRequest) (h
 
 func ExampleServer_Channels() {
 	withStream(herald.Config{Authorizer: asAnn}, "presence-room", func(srv *herald.Server, _ string) {
-		for _, channel := range srv.Channels() {
+		channels, err := srv.Channels(context.Background())
+		if err != nil {
+			log.Fatal(err)
+		}
+		for _, channel := range channels {
 			fmt.Println(channel.Name, channel.Type, channel.Subscribers, *channel.Members)
 		}
 	})
@@ -92,7 +104,11 @@ func ExampleServer_Channels() {
 
 func ExampleServer_PresenceMembers() {
 	withStream(herald.Config{Authorizer: asAnn}, "presence-room", func(srv *herald.Server, _ string) {
-		for _, member := range srv.PresenceMembers("presence-room") {
+		members, err := srv.PresenceMembers(context.Background(), "presence-room")
+		if err != nil {
+			log.Fatal(err)
+		}
+		for _, member := range members {
 			fmt.Println(member.ID)
 		}
 	})
@@ -104,12 +120,12 @@ func ExampleServer_Disconnect() {
 		ctx := context.Background()
 		fmt.Println(srv.Disconnect(ctx, connectionID))
 		fmt.Println(srv.Disconnect(ctx, "137204873.482911")) // nobody's
-		fmt.Println(srv.SubscriberCount("orders"))
+		fmt.Println(srv.SubscriberCount(ctx, "orders"))
 	})
 	// Output:
 	// 1 <nil>
 	// 0 <nil>
-	// 0
+	// 0 <nil>
 }
 
 func ExampleServer_DisconnectUser() {

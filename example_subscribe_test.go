@@ -120,7 +120,11 @@ func ExampleByCallback() {
 
 	config := herald.Config{Authorizer: herald.ByCallback(application.URL, "a secret of both of them")}
 	withStream(config, "private-orders", func(srv *herald.Server, _ string) {
-		fmt.Println(srv.SubscriberCount("private-orders"), "subscribed")
+		n, err := srv.SubscriberCount(context.Background(), "private-orders")
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(n, "subscribed")
 	})
 	// Output:
 	// asked for private-orders

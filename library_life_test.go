@@ -132,7 +132,7 @@ func TestCallsAfterTheEnd(t *testing.T) {
 	if n, err := srv.DisconnectUser(ctx, "ann"); n != 0 || err != nil {
 		t.Errorf("disconnect a user: got %d, %v", n, err)
 	}
-	if len(srv.Channels()) > 0 || len(srv.PresenceMembers("presence-a")) > 0 {
+	if len(must(srv.Channels(t.Context()))) > 0 || len(must(srv.PresenceMembers(t.Context(), "presence-a"))) > 0 {
 		t.Error("somebody is still there")
 	}
 }

@@ -241,7 +241,7 @@ func TestBroadcastToMany(t *testing.T) {
 	if !slices.Equal(got, []string{"a", "b"}) {
 		t.Errorf("got %v, want the message on both channels", got)
 	}
-	if !srv.HasSubscribers("a") || srv.SubscriberCount("b") != 1 || srv.HasSubscribers("nobody-s") || srv.HasSubscribers("no channel's name") {
+	if !must(srv.HasSubscribers(t.Context(), "a")) || must(srv.SubscriberCount(t.Context(), "b")) != 1 || must(srv.HasSubscribers(t.Context(), "nobody-s")) || must(srv.HasSubscribers(t.Context(), "no channel's name")) {
 		t.Error("the counts are wrong")
 	}
 }

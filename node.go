@@ -22,9 +22,6 @@ func (n node) Restored() {
 	n.server.rooms.restored()
 }
 
-// Answer implements Node.
-func (n node) Answer(context.Context, []byte) []byte { return nil }
-
 // connectBroker gives the server its broker. One of its own is there at once; another connects when the server
 // runs.
 func (s *Server) connectBroker() {

@@ -58,9 +58,9 @@ func overwhelm(t *testing.T, srv *heraldtest.Server, after func(name string)) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	data := strings.Repeat("x", 64<<10)
-	all := srv.SubscriberCount(promisedChannel)
+	all := must(srv.SubscriberCount(t.Context(), promisedChannel))
 	for i := range messages {
-		if srv.SubscriberCount(promisedChannel) < all {
+		if must(srv.SubscriberCount(t.Context(), promisedChannel)) < all {
 			return
 		}
 		name := strconv.Itoa(i)
@@ -181,7 +181,7 @@ func TestPrivateChannelAdmitsNobodyWithoutAToken(t *testing.T) {
 			}
 		})
 	}
-	if n := srv.SubscriberCount(channel); n != 0 {
+	if n := must(srv.SubscriberCount(t.Context(), channel)); n != 0 {
 		t.Fatalf("got %d subscribers, want nobody", n)
 	}
 	c.Subscribe(channel)

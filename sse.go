@@ -329,30 +329,3 @@ func (s *Server) jitteredRetry() time.Duration {
 func retrySeconds() string {
 	return strconv.Itoa(int(retryAfter().Round(time.Second) / time.Second))
 }
-
-// onStream runs f on the loop of an open channel stream, for a request that names it.
-func (s *Server) onStream(ctx context.Context, id string, user *User, f func(*streamSession) error) error {
-	result := error(refuse(CodeNotFound, "no stream has the connection id %q", id))
-	if s.state.Load() == phaseNew {
-		return result // there is no loop yet that could be asked
-	}
-	_, err := s.hub.Do(ctx, id, func(sub *hub.Subscriber) {
-		stream, ok := sub.Owner.(*streamSession)
-		if !ok || stream.ofEvents || stream.conn.Closed() {
-			return
-		}
-		if stream.user != nil && (user == nil || user.ID != stream.user.ID) {
-			result = refuse(CodeForbidden, "the stream belongs to another user")
-			return
-		}
-		result = f(stream)
-	})
-	if err != nil {
-		return unreached(err)
-	}
-	return result
-}
-
-func unreached(err error) error {
-	return &Error{Code: CodeUnavailable, Message: "the stream was not reached", Err: err}
-}

@@ -1,11 +1,9 @@
 package herald
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 
-	"github.com/herald-events/herald/internal/hub"
 	"github.com/herald-events/herald/internal/wire"
 )
 
@@ -27,11 +25,17 @@ func (s *Server) serveStreamSubscribe(w http.ResponseWriter, r *http.Request) {
 // serveStreamUnsubscribe is POST /events/unsubscribe.
 func (s *Server) serveStreamUnsubscribe(w http.ResponseWriter, r *http.Request) {
 	s.serveStreamCall(w, r, func(r *http.Request, user *User, call streamCall) error {
-		return s.onStream(r.Context(), call.connectionID, user, func(o *streamSession) error {
-			o.leave(call.channel)
-			return nil
-		})
+		return s.orderStream(r.Context(), call.order(leaveStream, user))
 	})
+}
+
+// order is the call as its stream's node gets it.
+func (c streamCall) order(do streamVerb, user *User) streamOrder {
+	o := streamOrder{Do: do, ID: c.connectionID, Channel: c.channel.String()}
+	if user != nil {
+		o.User = user.ID
+	}
+	return o
 }
 
 func (s *Server) serveStreamCall(w http.ResponseWriter, r *http.Request, do func(*http.Request, *User, streamCall) error) {
@@ -62,39 +66,16 @@ func (s *Server) serveStreamCall(w http.ResponseWriter, r *http.Request, do func
 // subscribeStream joins, and answers when the subscription stands: what is said after the answer
 // reaches the stream.
 func (s *Server) subscribeStream(r *http.Request, user *User, call streamCall) error {
-	ctx := r.Context()
-	owned := func(*streamSession) error { return nil }
-	if err := s.onStream(ctx, call.connectionID, user, owned); err != nil {
+	if err := s.orderStream(r.Context(), call.order(findStream, user)); err != nil {
 		return err // before the authorizer is asked for a stream that is not the caller's
 	}
 	j, err := s.admitStream(r, user, call.channel.String(), call.connectionID, call.member)
 	if err != nil {
 		return err
 	}
-	joined := make(chan struct{}, 1)
-	var failure error // written before joined is sent
-	j.joined = func() { joined <- struct{}{} }
-	j.failed = func(err error) { failure = err }
-	err = s.onStream(ctx, call.connectionID, user, func(o *streamSession) error { return o.joinStream(j) })
-	if err != nil {
-		return err
-	}
-	if err := s.waitFor(ctx, joined); err != nil {
-		return err
-	}
-	return failure
-}
-
-// waitFor waits for what a loop has taken on.
-func (s *Server) waitFor(ctx context.Context, done <-chan struct{}) error {
-	select {
-	case <-done:
-		return nil
-	case <-s.ended:
-		return unreached(hub.ErrEnded)
-	case <-ctx.Done():
-		return unreached(ctx.Err())
-	}
+	o := call.order(joinStream, user)
+	o.Member, o.Signed = j.member, j.signed
+	return s.orderStream(r.Context(), o)
 }
 
 func readStreamCall(w http.ResponseWriter, r *http.Request) (streamCall, error) {

@@ -62,7 +62,7 @@ func TestStress(t *testing.T) {
 			wsEventually(t, "nobody is left, and nothing is queued", func() bool {
 				return wsMetric(t, registry, "herald_connections", "transport", "websocket") == 0 &&
 					wsMetric(t, registry, "herald_connections", "transport", "sse") == 0 &&
-					wsMetric(t, registry, "herald_queued_bytes") == 0 && srv.SubscriberCount("feed") == 0
+					wsMetric(t, registry, "herald_queued_bytes") == 0 && must(srv.SubscriberCount(t.Context(), "feed")) == 0
 			})
 			t.Logf("slow: queue %v, queue_total %v",
 				wsMetric(t, registry, "herald_slow_consumers_total", "reason", "queue"),
