@@ -66,6 +66,18 @@ var links = []link{
 	{"carried", func(c net.Conn) net.Conn { return struct{ *net.TCPConn }{c.(*net.TCPConn)} }},
 }
 
+// overLinks runs a test over each of them: nobody can tell the difference.
+func overLinks(t *testing.T, loops int, test func(*testing.T, *rig)) {
+	t.Helper()
+	for _, over := range links {
+		t.Run(over.name, func(t *testing.T) {
+			r := newRig(t, loops)
+			r.over = over
+			test(t, r)
+		})
+	}
+}
+
 // client is a connection with both its ends.
 type client struct {
 	r      *rig
