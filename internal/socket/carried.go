@@ -28,7 +28,7 @@ type carried struct {
 	drainAsked bool          // the loop wants to know when it has nothing left
 	failure    Reason        // why the writer has given up, and stays at work so that none follows it; zero: it has not
 	ending     bool          // the queue's last bytes are the connection's last
-	onEnd      chan struct{} // closed when those are out; nil: the reader does not wait for it
+	onEnd      chan struct{} // closed when those are out; nil: nobody waits for it
 }
 
 // sink is where a carried connection's bytes go.
@@ -152,16 +152,23 @@ func (k *carried) over() { close(k.credit) }
 
 // awaitLast waits for the connection's last bytes: a peer that has closed its side may still read.
 func (k *carried) awaitLast() {
+	if last := k.last(); last != nil {
+		<-last // finish has set the deadline of what is written
+	}
+}
+
+// last returns a channel that is closed when the connection's last bytes are out; nil where no writer is at
+// work on them. Safe for concurrent use.
+func (k *carried) last() <-chan struct{} {
 	k.mu.Lock()
-	var end chan struct{}
-	if k.ending && k.flushing && k.failure == (Reason{}) {
-		end = make(chan struct{})
-		k.onEnd = end
+	defer k.mu.Unlock()
+	if !k.ending || !k.flushing || k.failure != (Reason{}) {
+		return nil
 	}
-	k.mu.Unlock()
-	if end != nil {
-		<-end // finish has set the deadline of what is written
+	if k.onEnd == nil {
+		k.onEnd = make(chan struct{})
 	}
+	return k.onEnd
 }
 
 // resume implements link.
@@ -192,9 +199,11 @@ func (k *carried) account(change int) {
 	k.loop.set.account(change)
 }
 
+// startWriterLocked also starts one when Run is about to return: it waits for the loop, which this is on.
 func (k *carried) startWriterLocked() {
 	if !k.flushing {
-		k.flushing = k.loop.set.start(k.flush)
+		k.flushing = true
+		k.loop.set.wg.Go(k.flush)
 	}
 }
 
@@ -296,7 +305,7 @@ func (k *carried) failed() {
 	k.cut(why)
 }
 
-// ended lets the reader go, if it waits for the last bytes.
+// ended lets go who waits for the last bytes.
 func (k *carried) ended() {
 	k.mu.Lock()
 	defer k.mu.Unlock()

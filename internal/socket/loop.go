@@ -210,5 +210,27 @@ func (l *Loop) end() {
 	l.flush()
 	l.each(func(c *Conn) { c.Close(GoingAway) })
 	l.flush()
+	l.awaitWriters()
 	l.each(func(c *Conn) { c.link.abort() })
+}
+
+// lastWrites bounds how long the end waits for goroutines to write what the loop has told them to: far longer
+// than a socket takes that takes anything, and little of a drain.
+const lastWrites = time.Second
+
+// awaitWriters makes good that goroutines have written nothing yet where the loop itself would have.
+func (l *Loop) awaitWriters() {
+	enough := time.NewTimer(lastWrites)
+	defer enough.Stop()
+	for k := range l.carried {
+		last := k.last()
+		if last == nil {
+			continue
+		}
+		select {
+		case <-last:
+		case <-enough.C:
+			return
+		}
+	}
 }

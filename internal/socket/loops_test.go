@@ -3,6 +3,7 @@ package socket_test
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"runtime"
 	"testing"
@@ -128,6 +129,29 @@ func TestEmptyCountsFromAttach(t *testing.T) {
 			}
 			_ = client.Close()
 			await(t, empty, "emptiness")
+		}
+	})
+}
+
+// TestWhatIsSaidAtTheEndIsHeard by who reads: a loop that ends says what it was told to, and goodbye.
+func TestWhatIsSaidAtTheEndIsHeard(t *testing.T) {
+	overLinks(t, func(t *testing.T, over link) {
+		r := newRig(t, over, socket.Config{Loops: 1})
+		o, p := r.webSocket(socket.Options{})
+		stream, _, res := r.attachStream(socket.Options{})
+		l := r.loops.All()[0]
+		l.Post(func() {
+			for r.loops.Running() { // until the end has begun
+				runtime.Gosched()
+			}
+			o.conn.SendText([]byte("last words"))
+			stream.conn.SendBlock([]byte("data: last words\n\n"))
+		})
+		r.stop()
+		p.wantText("last words")
+		p.wantClose(socket.GoingAway.Code)
+		if got, err := io.ReadAll(res.Body); err != nil || string(got) != "data: last words\n\n" {
+			t.Errorf("got %q, %v, want the last words and the last chunk", got, err)
 		}
 	})
 }
