@@ -45,18 +45,20 @@ func (s *Server) endHandlers(cancelAt, leaveAt time.Time) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := make(chan struct{})
+	var err error // the bus's, once done is closed
 	go func() {
 		defer close(done)
-		if err := s.bus.Close(ctx); err != nil {
-			s.log.Warn("event handlers were cut off", "err", err)
-		}
+		err = s.bus.Close(ctx)
 	}()
 	if s.waitUntil(cancelAt, done) {
 		return
 	}
 	cancel()
-	if !s.waitUntil(leaveAt, done) {
+	switch {
+	case !s.waitUntil(leaveAt, done):
 		s.log.Error("event handlers do not end", "within", s.config.DrainTimeout.String())
+	case err != nil: // logged here: what is left behind has nothing to say after Run
+		s.log.Warn("event handlers were cut off", "err", err)
 	}
 }
 

@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -261,11 +263,14 @@ func TestADrainLetsHandlersFinish(t *testing.T) {
 	}
 }
 
-// One that does not end is told to, and is left behind in the end: the drain time is a promise.
+// One that does not end is told to, and is left behind in the end: the drain time is a promise. Whatever is
+// left behind logs nothing any more: Run has returned.
 func TestADrainLeavesAHandlerBehind(t *testing.T) {
-	srv, k := startWithClock(t, herald.Config{DrainTimeout: time.Hour})
+	var logged writes
+	srv, k := startWithClock(t, herald.Config{DrainTimeout: time.Hour, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 	told, release := make(chan struct{}), make(chan struct{})
-	defer close(release)
+	free := sync.OnceFunc(func() { close(release) })
+	defer free()
 	started := make(chan struct{})
 	_, err := srv.Subscribe("a", func(ctx context.Context, _ herald.Event) error {
 		close(started)
@@ -283,6 +288,20 @@ func TestADrainLeavesAHandlerBehind(t *testing.T) {
 	go func() { closed <- srv.Close(context.WithoutCancel(t.Context())) }()
 	advanceUntil(t, k, 6*time.Minute, told)
 	advanceUntil(t, k, 6*time.Minute, closed)
+	before, behind := logged.Load(), runtime.NumGoroutine()
+	free()
+	wsEventually(t, "the handler's end", func() bool { return runtime.NumGoroutine() < behind-2 }) // and of two that wait for it
+	if n := logged.Load() - before; n > 0 {
+		t.Errorf("%d records were logged after Run, want none", n)
+	}
+}
+
+// writes counts them.
+type writes struct{ atomic.Int32 }
+
+func (w *writes) Write(b []byte) (int, error) {
+	w.Add(1)
+	return len(b), nil
 }
 
 // advanceUntil moves the clock on in steps until something happens: who waits for it sets its timers
