@@ -30,6 +30,14 @@ type rig struct {
 // otherwise.
 func newRig(t testing.TB, over link, config socket.Config) *rig {
 	t.Helper()
+	r := idleRig(t, over, config)
+	r.run()
+	return r
+}
+
+// idleRig is newRig before run.
+func idleRig(t testing.TB, over link, config socket.Config) *rig {
+	t.Helper()
 	r := &rig{t: t, over: over, clock: clock.NewManual(time.Unix(1_700_000_000, 0))}
 	if config.Loops == 0 {
 		config.Loops = 2
@@ -45,7 +53,6 @@ func newRig(t testing.TB, over link, config socket.Config) *rig {
 		t.Fatal(err)
 	}
 	r.listener = listener
-	r.run()
 	return r
 }
 
