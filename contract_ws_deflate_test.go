@@ -4,11 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"compress/flate"
+	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -75,8 +78,10 @@ func TestWebSocketCompressionOffers(t *testing.T) {
 
 // wsDeflated is a client that agreed on compression.
 type wsDeflated struct {
+	socketID string
+
 	t    *testing.T
-	conn io.Writer
+	conn net.Conn
 	in   *bufio.Reader
 }
 
@@ -93,27 +98,77 @@ func dialDeflated(t *testing.T, srv *heraldtest.Server) *wsDeflated {
 	if err != nil || res.Header.Get(wsExtensions) == "" {
 		t.Fatalf("got %v, %v, want compression", res, err)
 	}
-	c := &wsDeflated{t, conn, in}
-	c.wantMessage(`"connected"`)
+	c := &wsDeflated{t: t, conn: conn, in: in}
+	var hello struct{ Data struct{ SocketID string } }
+	if text, _ := c.next(); json.Unmarshal([]byte(text), &hello) != nil || hello.Data.SocketID == "" {
+		t.Fatalf("got %s, want the greeting", text)
+	}
+	c.socketID = hello.Data.SocketID
 	return c
+}
+
+// Conn is the connection below.
+func (c *wsDeflated) Conn() net.Conn { return c.conn }
+
+// NextFrame waits for the next frame, and returns it as it would be without compression.
+func (c *wsDeflated) NextFrame() (ws.Frame, error) {
+	if err := c.conn.SetDeadline(time.Now().Add(wsPatience)); err != nil {
+		return ws.Frame{}, err
+	}
+	f, err := wsReadFrame(c.in)
+	if !wsIsPacked(f) {
+		return f, err
+	}
+	f.Header.Rsv = 0
+	f.Payload, err = wsInflate(f.Payload)
+	return f, err
+}
+
+// wsIsPacked tells whether a frame is a compressed text, and says nothing else with its reserved bits.
+func wsIsPacked(f ws.Frame) bool {
+	return f.Header.OpCode == ws.OpText && f.Header.Rsv == ws.Rsv(true, false, false)
 }
 
 // next is a message, and whether it came compressed.
 func (c *wsDeflated) next() (text string, compressed bool) {
 	c.t.Helper()
 	f, err := wsReadFrame(c.in)
-	if err != nil || f.Header.OpCode != ws.OpText || !f.Header.Fin {
+	compressed = wsIsPacked(f)
+	if err != nil || f.Header.OpCode != ws.OpText || !f.Header.Fin || f.Header.Rsv != 0 && !compressed {
 		c.t.Fatalf("got the frame %v, %v, want a text", f.Header, err)
 	}
-	if compressed, _, _ = ws.RsvBits(f.Header.Rsv); !compressed {
+	if !compressed {
 		return string(f.Payload), false
 	}
-	whole := io.MultiReader(bytes.NewReader(f.Payload), strings.NewReader("\x00\x00\xff\xff\x01\x00\x00\xff\xff"))
-	inflated, err := io.ReadAll(flate.NewReader(whole))
+	inflated, err := wsInflate(f.Payload)
 	if err != nil {
 		c.t.Fatalf("inflate: %v", err)
 	}
 	return string(inflated), true
+}
+
+// wsFlushed ends what a flush wrote, and is left out on the wire (RFC 7692 section 7.2.1).
+const wsFlushed = "\x00\x00\xff\xff"
+
+// wsInflate undoes the compression of a message (RFC 7692 section 7.2.2).
+func wsInflate(packed []byte) ([]byte, error) {
+	whole := io.MultiReader(bytes.NewReader(packed), strings.NewReader(wsFlushed+"\x01"+wsFlushed))
+	return io.ReadAll(flate.NewReader(whole))
+}
+
+// wsSqueeze compresses a message as a client does.
+func wsSqueeze(message string) string { return wsSqueezeBehind("", message, flate.BestCompression) }
+
+// wsSqueezeBehind is wsSqueeze at a level, for a message that may point into what was said before it.
+func wsSqueezeBehind(before, message string, level int) string {
+	var packed strings.Builder
+	w, err := flate.NewWriterDict(&packed, level, []byte(before))
+	if err != nil {
+		panic(err) // the levels are such that there are
+	}
+	_, _ = io.WriteString(w, message) // a builder does not fail
+	_ = w.Flush()
+	return strings.TrimSuffix(packed.String(), wsFlushed)
 }
 
 func (c *wsDeflated) wantMessage(part string) {
@@ -125,14 +180,7 @@ func (c *wsDeflated) wantMessage(part string) {
 
 func (c *wsDeflated) send(message string) {
 	c.t.Helper()
-	var packed bytes.Buffer
-	w, err := flate.NewWriter(&packed, flate.BestCompression)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	_, _ = io.WriteString(w, message) // a buffer does not fail
-	_ = w.Flush()
-	f := ws.NewTextFrame(bytes.TrimSuffix(packed.Bytes(), []byte("\x00\x00\xff\xff")))
+	f := ws.NewTextFrame([]byte(wsSqueeze(message)))
 	f.Header.Rsv = ws.Rsv(true, false, false)
 	if _, err := c.conn.Write(ws.MustCompileFrame(ws.MaskFrame(f))); err != nil {
 		c.t.Fatal(err)

@@ -98,7 +98,7 @@ func wsReset(conn net.Conn) {
 }
 
 // wsWrite sends bytes that are no whole frame, or no frame at all. The server may have closed already.
-func wsWrite(c *heraldtest.Client, b []byte) { _, _ = c.Conn().Write(b) }
+func wsWrite(c interface{ Conn() net.Conn }, b []byte) { _, _ = c.Conn().Write(b) }
 
 // wsFrame is a masked frame as it goes over the wire; the mask is zero.
 func wsFrame(op ws.OpCode, final bool, payload string) []byte {

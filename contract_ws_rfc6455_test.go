@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -17,9 +18,10 @@ import (
 )
 
 // An rfcCase is what a client sends, and what a server makes of it that takes RFC 6455 at its word. The
-// tables of them are in the files beside this one, by the RFC's own order.
+// tables of them are in the files beside this one, by the RFC's own order; those of RFC 7692, which is
+// compression, are in its own.
 type rfcCase struct {
-	section string // of RFC 6455
+	section string // of the RFC
 	name    string
 	sent    rfcStream
 
@@ -143,20 +145,46 @@ func (rc rfcCase) ways() []rfcWay {
 	)
 }
 
+// An rfcClient is the end of a connection that cases are sent through.
+type rfcClient interface {
+	Conn() net.Conn
+	NextFrame() (ws.Frame, error)
+}
+
+// An rfcPeer is who sends the cases.
+type rfcPeer struct {
+	compression bool                                           // the server has it
+	dial        func(*testing.T, *heraldtest.Server) rfcClient // which is subscribed to rfcChannel
+}
+
+func rfcDial(t *testing.T, srv *heraldtest.Server) rfcClient {
+	t.Helper()
+	c := srv.Dial(t)
+	c.Subscribe(rfcChannel)
+	return c
+}
+
 // rfcRig is a server, and one who hears what others say.
 type rfcRig struct {
 	srv   *heraldtest.Server
+	peer  rfcPeer
 	hears *heraldtest.Client
 }
 
 func runRFC(t *testing.T, cases []rfcCase) {
 	t.Helper()
+	rfcPeer{dial: rfcDial}.run(t, cases)
+}
+
+func (p rfcPeer) run(t *testing.T, cases []rfcCase) {
+	t.Helper()
 	srv := heraldtest.Start(t, herald.Config{
+		Compression:  p.compression,
 		Limits:       herald.Limits{MaxPayloadSize: rfcLimit},
 		ClientEvents: herald.ClientEvents{Rate: 1_000_000},
 	})
 	witness := newWSWitness(t, srv)
-	r := &rfcRig{srv: srv, hears: srv.Dial(t)}
+	r := &rfcRig{srv: srv, peer: p, hears: srv.Dial(t)}
 	r.hears.Subscribe(rfcChannel)
 	for _, rc := range cases {
 		t.Run(rc.section+" "+rc.name, func(t *testing.T) { r.run(t, rc) })
@@ -169,11 +197,10 @@ func runRFC(t *testing.T, cases []rfcCase) {
 }
 
 func (r *rfcRig) run(t *testing.T, rc rfcCase) {
-	var c *heraldtest.Client
+	var c rfcClient
 	for i, way := range rc.ways() {
 		if c == nil || rc.closes() || i%50 == 0 { // a connection may have 100 bad messages
-			c = r.srv.Dial(t)
-			c.Subscribe(rfcChannel)
+			c = r.peer.dial(t, r.srv)
 		}
 		if got := r.send(t, c, rc, way); !slices.Equal(got, rc.back) {
 			t.Fatalf("%s: got %.500q, want %.500q", way.name, got, []string(rc.back))
@@ -187,7 +214,7 @@ func (r *rfcRig) run(t *testing.T, rc rfcCase) {
 }
 
 // send sends a case and returns what came back of it.
-func (r *rfcRig) send(t *testing.T, c *heraldtest.Client, rc rfcCase, way rfcWay) []string {
+func (r *rfcRig) send(t *testing.T, c rfcClient, rc rfcCase, way rfcWay) []string {
 	t.Helper()
 	for i, piece := range way.pieces {
 		if i > 0 && len(way.pieces) <= rfcOctets {
@@ -229,7 +256,7 @@ func (r *rfcRig) turn(t *testing.T) {
 }
 
 // rfcNext is the server's next frame in words. It is whole, unmasked and of no extension (section 5.1, 5.2).
-func rfcNext(t *testing.T, c *heraldtest.Client) string {
+func rfcNext(t *testing.T, c rfcClient) string {
 	t.Helper()
 	f, err := c.NextFrame()
 	if err != nil {
