@@ -1,0 +1,98 @@
+package redisbroker
+
+import (
+	"errors"
+	"sync"
+	"time"
+)
+
+// part is what must work for the broker to be healthy.
+type part int
+
+const (
+	command part = iota // the connection for commands
+	pubsub              // the subscriptions
+	lease               // that the others know of this node
+	parts
+)
+
+// change is what follows from a part's new state.
+type change int
+
+const (
+	noChange change = iota
+	nowUp
+	nowUpAgain // the node may have missed something
+	nowDown
+)
+
+// health is whether Redis can be used.
+type health struct {
+	mu   sync.Mutex // guards the fields below
+	errs [parts]error
+	why  error         // nil: healthy
+	down chan struct{} // closed while why is not nil
+	up   time.Time     // since when it is healthy
+}
+
+func newHealth() *health {
+	h := &health{down: make(chan struct{})}
+	for p := range h.errs {
+		h.errs[p] = errConnecting
+	}
+	h.errs[command] = errNotRunning
+	h.why = unavailable(errNotRunning)
+	close(h.down)
+	return h
+}
+
+func (h *health) check() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.why
+}
+
+// lost is closed when the broker is not, or no longer, healthy.
+func (h *health) lost() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.down
+}
+
+func (h *health) set(p part, err error) change {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.errs[p] = err
+	was := h.why
+	h.why = unavailable(h.firstLocked())
+	switch {
+	case was == nil && h.why != nil:
+		close(h.down)
+		return nowDown
+	case was != nil && h.why == nil:
+		h.down, h.up = make(chan struct{}), time.Now()
+		return nowUp
+	}
+	return noChange
+}
+
+// upFor is for how long all parts have worked; 0: they do not.
+func (h *health) upFor() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.why != nil {
+		return 0
+	}
+	return time.Since(h.up)
+}
+
+// firstLocked is the part's error that says the most; h.mu must be held.
+func (h *health) firstLocked() error {
+	var first error
+	for _, err := range h.errs {
+		if err != nil && (first == nil || errors.Is(first, errConnecting)) {
+			first = err
+		}
+	}
+	return first
+}

@@ -1,0 +1,2 @@
+-- Tells where a stream stands.
+return { epoch, text(newest) }
