@@ -160,7 +160,7 @@ func begin(t testing.TB, redis *heraldtest.Redis, change ...func(*Config)) *rig 
 		}
 	})
 	r.kill = func() {
-		b.report(command, errEnded) // what is not healthy says no farewell
+		b.report(lease, errEnded) // what is not healthy says no farewell
 		r.stop()
 	}
 	t.Cleanup(r.stop)

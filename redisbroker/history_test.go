@@ -1,0 +1,189 @@
+package redisbroker
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/herald-events/herald"
+	"github.com/herald-events/herald/heraldtest"
+)
+
+func (r *rig) read(t testing.TB, stream string, keep herald.Retention, rg herald.Range) herald.Page {
+	t.Helper()
+	page, err := r.Read(t.Context(), stream, keep, rg)
+	if err != nil {
+		t.Fatalf("Read(%q, %+v): %v", stream, rg, err)
+	}
+	return page
+}
+
+func offsets(p herald.Page) []uint64 {
+	var all []uint64
+	for _, e := range p.Entries {
+		all = append(all, e.Offset)
+	}
+	return all
+}
+
+func (r *rig) fill(t testing.TB, stream string, n int, keep herald.Retention) herald.Position {
+	t.Helper()
+	var last herald.Receipt
+	for i := range n {
+		last = r.publish(t, says(stream, strconv.Itoa(i+1), keep))[0]
+	}
+	return last.Position
+}
+
+func TestReadReturnsRanges(t *testing.T) {
+	overEach(t, func(t *testing.T, redis *heraldtest.Redis) {
+		a := start(t, redis)
+		ten := herald.Retention{Count: 10, Age: time.Hour}
+		newest := a.fill(t, "orders", 25, ten)
+		tests := []struct {
+			name string
+			r    herald.Range
+			want []uint64
+		}{
+			{"after one", herald.Range{After: 20, Limit: 100}, []uint64{21, 22, 23, 24, 25}},
+			{"limited", herald.Range{After: 20, Limit: 2}, []uint64{21, 22}},
+			{"a gap", herald.Range{After: 3, Limit: 3}, []uint64{16, 17, 18}},
+			{"from the first", herald.Range{Limit: 100}, []uint64{16, 17, 18, 19, 20, 21, 22, 23, 24, 25}},
+			{"the newest", herald.Range{Last: 3, Limit: 100}, []uint64{23, 24, 25}},
+			{"more of the newest than there are", herald.Range{Last: 30, Limit: 2}, []uint64{16, 17}},
+			{"after the newest", herald.Range{After: 25, Limit: 100}, nil},
+			{"far after the newest", herald.Range{After: 1 << 63, Limit: 100}, nil},
+			{"none", herald.Range{}, nil},
+		}
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				page := a.read(t, "orders", ten, tt.r)
+				if got := offsets(page); !slices.Equal(got, tt.want) {
+					t.Errorf("got %v, want %v", got, tt.want)
+				}
+				if page.Newest != newest || page.Oldest != 16 {
+					t.Errorf("got newest %+v, oldest %d, want %+v, 16", page.Newest, page.Oldest, newest)
+				}
+				for _, e := range page.Entries {
+					if string(e.Body) != fmt.Sprint(e.Offset) || time.Since(e.At).Abs() > time.Hour {
+						t.Errorf("entry %d: got %q at %v", e.Offset, e.Body, e.At)
+					}
+				}
+			})
+		}
+	})
+}
+
+func TestReadOfAStreamThatHasNothing(t *testing.T) {
+	a := start(t, heraldtest.StartRedis(t))
+	page := a.read(t, "orders", kept, herald.Range{Limit: 10})
+	if page.Newest.Epoch == "" || page.Newest.Offset != 0 || page.Oldest != 1 || len(page.Entries) != 0 {
+		t.Errorf("got %+v, want an epoch with nothing in it", page)
+	}
+	if at := a.subscribe(t, "orders", kept); at != page.Newest {
+		t.Errorf("Subscribe: got %+v, want %+v", at, page.Newest)
+	}
+}
+
+// Redis' own time decides what is too old, so the test writes old entries by hand.
+func TestWhatIsTooOldIsNotRead(t *testing.T) {
+	redis := heraldtest.StartRedisServer(t)
+	a := start(t, redis)
+	old := herald.Retention{Count: 100, Age: 30 * time.Second}
+	keys := a.names.history("orders")
+	epoch, now := newID(), time.Now().UnixMilli()
+	redis.Do("HSET", keys[0], "e", epoch, "o", "50", "x", fmt.Sprint(now+1000))
+	for i := range 50 {
+		at := now - int64(60-i)*1000 // of 50 entries 20 are younger than 30 s, or 19 if a second passes
+		redis.Do("XADD", keys[1], fmt.Sprintf("%d-%d", i+1, at), "b", string(appendFrame(nil, []byte("x"))))
+	}
+	page := a.read(t, "orders", old, herald.Range{Limit: 100})
+	if page.Newest != (herald.Position{Epoch: epoch, Offset: 50}) {
+		t.Errorf("got newest %+v, want 50 of %s", page.Newest, epoch)
+	}
+	if page.Oldest < 31 || page.Oldest > 40 || len(page.Entries) != int(51-page.Oldest) {
+		t.Errorf("got oldest %d and %d entries, want about 20", page.Oldest, len(page.Entries))
+	}
+	a.publish(t, says("orders", "new", old))
+	if n, err := strconv.Atoi(redis.Do("XLEN", keys[1])[1:]); err != nil || n > 21 {
+		t.Errorf("got %d entries after another, want the old ones dropped", n)
+	}
+}
+
+func TestCountIsKept(t *testing.T) {
+	redis := heraldtest.StartRedisServer(t)
+	a := start(t, redis)
+	few := herald.Retention{Count: 50, Age: time.Hour}
+	a.fill(t, "orders", 500, few)
+	n, err := strconv.Atoi(redis.Do("XLEN", a.names.history("orders")[1])[1:])
+	if err != nil || n < 50 || n > 55 {
+		t.Errorf("got %d entries, want 50 and a tenth at most", n)
+	}
+}
+
+func TestKeysExpire(t *testing.T) {
+	redis := heraldtest.StartRedisServer(t)
+	a := start(t, redis)
+	a.subscribe(t, "quiet", kept)
+	a.publish(t, says("orders", "x", herald.Retention{Count: 10, Age: 10 * time.Minute}))
+	a.publish(t, herald.Publication{ID: "evt-1", Keep: kept})
+	for key, want := range map[string]time.Duration{
+		a.names.history("quiet")[0]:            time.Hour,
+		a.names.history("orders")[0]:           24*time.Hour + 10*time.Minute*9/8,
+		a.names.history("orders")[1]:           10 * time.Minute * 9 / 8,
+		a.names.history(herald.EventStream)[2]: time.Hour,
+	} {
+		ms, err := strconv.Atoi(redis.Do("PTTL", key)[1:])
+		if got := time.Duration(ms) * time.Millisecond; err != nil || got > want || got < want-time.Minute {
+			t.Errorf("%s: expires in %v, want about %v", key, got, want)
+		}
+	}
+}
+
+func TestALostHistoryBeginsAnEpoch(t *testing.T) {
+	tests := []struct {
+		name string
+		lose func(r *rig, redis *heraldtest.Redis)
+	}{
+		{"all", func(_ *rig, redis *heraldtest.Redis) { redis.Do("FLUSHALL") }},
+		{"the meta hash", func(r *rig, redis *heraldtest.Redis) { redis.Do("DEL", r.names.history("orders")[0]) }},
+		{"the entries", func(r *rig, redis *heraldtest.Redis) { redis.Do("DEL", r.names.history("orders")[1]) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			redis := heraldtest.StartRedisServer(t)
+			a := start(t, redis)
+			before := a.fill(t, "orders", 3, kept)
+			tt.lose(a, redis)
+			at := a.subscribe(t, "orders", kept)
+			if at.Epoch == before.Epoch || at.Offset != 0 {
+				t.Errorf("got %+v after %+v, want another epoch", at, before)
+			}
+			if got := a.publish(t, says("orders", "x", kept))[0].Position; got.Epoch != at.Epoch || got.Offset != 1 {
+				t.Errorf("got %+v, want offset 1 of %s", got, at.Epoch)
+			}
+			if got := offsets(a.read(t, "orders", kept, herald.Range{Limit: 10})); !slices.Equal(got, []uint64{1}) {
+				t.Errorf("got %v, want the new one alone", got)
+			}
+		})
+	}
+}
+
+func TestLocateFindsEvents(t *testing.T) {
+	overEach(t, func(t *testing.T, redis *heraldtest.Redis) {
+		a := start(t, redis)
+		three := herald.Retention{Count: 3, Age: time.Hour}
+		for i := range 5 {
+			a.publish(t, herald.Publication{ID: fmt.Sprint("evt-", i+1), Body: []byte("x"), Keep: three})
+		}
+		for i, want := range []uint64{0, 0, 3, 4, 5, 0} {
+			id := fmt.Sprint("evt-", i+1)
+			at, found, err := a.Locate(t.Context(), three, id)
+			if err != nil || at.Offset != want || found != (want > 0) {
+				t.Errorf("%s: got %+v, %v, %v, want offset %d", id, at, found, err, want)
+			}
+		}
+	})
+}
