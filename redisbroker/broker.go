@@ -193,6 +193,9 @@ func (b *Broker) ping(ctx context.Context) {
 	} else {
 		err = b.client().Do(short, b.client().B().Ping().Build()).Error()
 	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errFrozen // the deadline is none of whoever is told of this
+	}
 	if ctx.Err() == nil {
 		b.report(command, err)
 	}

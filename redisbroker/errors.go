@@ -9,6 +9,7 @@ import (
 var (
 	errNotRunning = errors.New("the broker is not running")
 	errConnecting = errors.New("not connected to Redis yet")
+	errFrozen     = errors.New("redis does not answer")
 	errEnded      = errors.New("the broker has ended")
 )
 

@@ -217,4 +217,5 @@ func says(stream, body string, keep herald.Retention) herald.Publication {
 // overEach runs a test over one Redis and over a cluster.
 func overEach(t *testing.T, test func(*testing.T, *heraldtest.Redis)) {
 	t.Run("one", func(t *testing.T) { test(t, heraldtest.StartRedis(t)) })
+	t.Run("cluster", func(t *testing.T) { test(t, heraldtest.StartRedisCluster(t).Redis) })
 }

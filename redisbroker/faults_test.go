@@ -1,0 +1,199 @@
+package redisbroker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/herald-events/herald"
+	"github.com/herald-events/herald/heraldtest"
+)
+
+func isUnavailable(err error) bool {
+	return errors.Is(err, &herald.Error{Code: herald.CodeUnavailable})
+}
+
+// refusesAtOnce checks what a broker says that knows that Redis is away. None of it asks Redis, so none of it
+// ends by a deadline.
+func refusesAtOnce(t *testing.T, r *rig) {
+	t.Helper()
+	ctx := t.Context()
+	calls := map[string]func() error{
+		"Publish":   func() error { _, err := r.Publish(ctx, says("orders", "x", kept)); return err },
+		"Subscribe": func() error { _, err := r.Subscribe(ctx, "another", kept); return err },
+		"Read":      func() error { _, err := r.Read(ctx, "orders", kept, herald.Range{Limit: 1}); return err },
+		"Locate":    func() error { _, _, err := r.Locate(ctx, kept, "evt-1"); return err },
+		"Apply": func() error {
+			_, err := r.Apply(ctx, room, []herald.NodeChange{comes(member("ann", ""))})
+			return err
+		},
+		"Replace": func() error { return r.Replace(ctx, room, nil) },
+		"Members": func() error { _, err := r.Members(ctx, room); return err },
+		"Ask":     func() error { return r.Ask(ctx, nil, func([]byte) bool { return false }) },
+	}
+	for name, call := range calls {
+		if err := call(); !isUnavailable(err) || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: got %v, want UNAVAILABLE at once", name, err)
+		}
+	}
+	r.subscribe(t, "later", herald.Retention{})
+	before := len(r.node.bodies(t, "orders", 0))
+	r.publish(t, says("orders", "local", herald.Retention{}))
+	if got := r.node.bodies(t, "orders", before+1); got[before] != "local" {
+		t.Errorf("got %q, want the own node told", got)
+	}
+}
+
+// worksAgain checks that a broker and another hear each other, also on streams that were subscribed while
+// Redis was away.
+func worksAgain(t *testing.T, a, b *rig) {
+	t.Helper()
+	a.node.await(t, "Restored", func() bool { return a.node.restored > 0 })
+	for _, stream := range []string{"orders", "later"} {
+		before := len(a.node.bodies(t, stream, 0))
+		b.publish(t, says(stream, "again", herald.Retention{}))
+		if got := a.node.bodies(t, stream, before+1); got[before] != "again" {
+			t.Errorf("%s: got %q, want it told", stream, got)
+		}
+	}
+	a.publish(t, says("orders", "kept", kept))
+}
+
+func TestRedisGoesAwayAndComesBack(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*Config)
+		away   func(*heraldtest.Redis)
+		back   func(*heraldtest.Redis)
+	}{
+		{"stopped", func(*Config) {}, (*heraldtest.Redis).Stop, (*heraldtest.Redis).Start},
+		{"killed", func(*Config) {}, (*heraldtest.Redis).Kill, (*heraldtest.Redis).Start},
+		{"frozen", func(c *Config) { c.times.silence = 500 * time.Millisecond }, (*heraldtest.Redis).Pause, (*heraldtest.Redis).Resume},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			redis := heraldtest.StartRedisServer(t)
+			a, b := start(t, redis, tt.change), start(t, redis, tt.change)
+			a.subscribe(t, "orders", kept)
+			tt.away(redis)
+			a.awaitAway(t)
+			refusesAtOnce(t, a)
+			tt.back(redis)
+			a.awaitHealthy(t)
+			b.awaitHealthy(t)
+			worksAgain(t, a, b)
+		})
+	}
+}
+
+func TestRedisIsAwayAtTheStart(t *testing.T) {
+	redis := heraldtest.StartRedisServer(t)
+	redis.Stop()
+	a := begin(t, redis)
+	eventually(t, "Run to begin", a.isBegun)
+	a.subscribe(t, "orders", herald.Retention{})
+	refusesAtOnce(t, a)
+	redis.Start()
+	a.awaitHealthy(t)
+	worksAgain(t, a, start(t, redis))
+}
+
+func TestRunEndsWhileRedisIsAway(t *testing.T) {
+	redis := heraldtest.StartRedisServer(t)
+	a := start(t, redis)
+	redis.Pause()
+	a.stop()
+	redis.Resume()
+	b := begin(t, redis)
+	b.stop()
+}
+
+func TestALostSubscriptionIsMadeGood(t *testing.T) {
+	redis := heraldtest.StartRedisServer(t)
+	a, b := start(t, redis), start(t, redis)
+	for i := range 1500 { // more than two commands take
+		a.subscribe(t, fmt.Sprint("orders-", i), herald.Retention{})
+	}
+	a.subscribe(t, "orders", herald.Retention{})
+	a.subscribe(t, "later", herald.Retention{})
+	redis.Do("CLIENT", "KILL", "TYPE", "pubsub")
+	a.node.await(t, "Restored", func() bool { return a.node.restored > 0 })
+	b.awaitHealthy(t)
+	worksAgain(t, a, b)
+	b.publish(t, says("orders-1499", "x", herald.Retention{}))
+	a.node.bodies(t, "orders-1499", 1)
+}
+
+// A subscription that Redis has forgotten while its connection is open is what a demoted master looks like.
+func TestADeadSubscriptionIsFound(t *testing.T) {
+	redis := heraldtest.StartRedisServer(t)
+	quick := func(c *Config) { c.times.probe = 50 * time.Millisecond }
+	a := start(t, redis, quick)
+	a.subscribe(t, "orders", herald.Retention{})
+	redis.Do("ACL", "SETUSER", "default", "resetchannels") // ends the connections that are subscribed
+	a.awaitAway(t)
+	redis.Do("ACL", "SETUSER", "default", "allchannels")
+	a.node.await(t, "Restored", func() bool { return a.node.restored > 0 })
+}
+
+func TestScriptsAreSentAgainWhenRedisForgot(t *testing.T) {
+	overEach(t, func(t *testing.T, redis *heraldtest.Redis) {
+		a := start(t, redis)
+		a.fill(t, "orders", 3, kept)
+		for _, m := range a.client().Nodes() {
+			if err := m.Do(t.Context(), m.B().ScriptFlush().Build()).Error(); err != nil {
+				t.Fatalf("SCRIPT FLUSH: %v", err)
+			}
+		}
+		if got := a.fill(t, "orders", 3, kept); got.Offset != 6 {
+			t.Errorf("got %+v, want offset 6", got)
+		}
+		a.read(t, "orders", kept, herald.Range{Limit: 1})
+	})
+}
+
+func TestAFullRedisIsUnavailable(t *testing.T) {
+	redis := heraldtest.StartRedisServer(t)
+	a := start(t, redis, shortLease)
+	a.subscribe(t, "orders", kept)
+	redis.Do("CONFIG", "SET", "maxmemory", "1")
+	_, err := a.Publish(t.Context(), says("orders", "x", kept))
+	if !isUnavailable(err) || !strings.Contains(fmt.Sprint(err), "OOM") {
+		t.Errorf("got %v, want UNAVAILABLE that names the cause", err)
+	}
+	a.publish(t, says("orders", "not kept", herald.Retention{}))
+	redis.Do("CONFIG", "SET", "maxmemory", "0")
+	a.publish(t, says("orders", "x", kept))
+}
+
+func TestADemotedMasterIsUnavailable(t *testing.T) {
+	redis := heraldtest.StartRedisServer(t)
+	a := start(t, redis, shortLease)
+	redis.Do("REPLICAOF", "127.0.0.1", "1")
+	_, err := a.Publish(t.Context(), says("orders", "x", kept))
+	if !isUnavailable(err) {
+		t.Errorf("got %v, want UNAVAILABLE", err)
+	}
+	a.awaitAway(t)
+	redis.Do("REPLICAOF", "NO", "ONE")
+	a.awaitHealthy(t)
+}
+
+func TestEndedContextsEndCalls(t *testing.T) {
+	redis := heraldtest.StartRedisServer(t)
+	a := start(t, redis)
+	a.subscribe(t, "orders", kept)
+	redis.Pause()
+	defer redis.Resume()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := a.Publish(ctx, says("orders", "x", kept)); !isUnavailable(err) {
+		t.Errorf("Publish: got %v, want UNAVAILABLE", err)
+	}
+	if _, err := a.Read(ctx, "orders", kept, herald.Range{Limit: 1}); !isUnavailable(err) {
+		t.Errorf("Read: got %v, want UNAVAILABLE", err)
+	}
+}
