@@ -2,7 +2,6 @@ package redisbroker
 
 import (
 	"errors"
-	"strconv"
 
 	"github.com/redis/rueidis"
 
@@ -71,27 +70,27 @@ func (b *batch) add(p *herald.Publication) {
 	}
 }
 
-// call makes a command of a script.
-type call func(script, rueidis.Client, []string, []string) rueidis.Completed
-
-func (b *batch) command(broker *Broker, how call) rueidis.Completed {
-	channel := broker.names.channel(b.stream)
-	if b.done == nil {
-		return broker.publishTo(channel, rueidis.BinaryString(b.frames))
+func (b *batch) kind() batchKind {
+	switch {
+	case b.done == nil:
+		return plain
+	case !isKept(b.keep):
+		return once
+	case b.hasIDs:
+		return recorded
 	}
-	keys, publish := broker.names.history(b.stream), broker.publishCommand()
-	if !isKept(b.keep) {
-		args := b.appendFrames([]string{channel, publish, string(kindPlain) + broker.self})
-		return how(onceScript, broker.client(), keys[2:], args)
-	}
-	args := make([]string, 0, 5+2*b.count)
-	args = append(args, newID(), channel, publish, strconv.Itoa(b.keep.Count), milliseconds(b.keep.Age))
-	args = b.appendFrames(args)
-	if b.hasIDs {
-		return how(recordScript, broker.client(), keys, args)
-	}
-	return how(appendScript, broker.client(), keys, args)
+	return appended
 }
+
+// batchKind is by which command a batch is sent.
+type batchKind int
+
+const (
+	plain    batchKind = iota
+	once               // not kept, with ids
+	recorded           // kept, with ids
+	appended           // kept
+)
 
 func (b *batch) appendFrames(args []string) []string {
 	from := 0
@@ -105,25 +104,23 @@ func (b *batch) appendFrames(args []string) []string {
 	return args
 }
 
-// settle notes what Redis has answered, and tells those who wait.
-func (b *batch) settle(result rueidis.RedisResult) {
+var errAnswer = errors.New("redis answered something else than was asked for")
+
+// settle notes what Redis has answered, an epoch and an offset or, with ids, an array of them, and tells
+// those who wait.
+func (b *batch) settle(answer []rueidis.RedisMessage, err error) {
 	if b.done == nil {
 		return // nobody is told of what is not kept
 	}
-	if err := b.read(result); err != nil {
-		b.err = unavailable(err)
+	if err == nil {
+		err = b.read(answer)
 	}
+	b.err = unavailable(err)
 	close(b.done)
 }
 
-var errAnswer = errors.New("redis answered something else than was asked for")
-
-func (b *batch) read(result rueidis.RedisResult) error {
-	answer, err := result.ToArray()
-	if err != nil {
-		return err
-	}
-	if len(answer) != 2 {
+func (b *batch) read(answer []rueidis.RedisMessage) (err error) {
+	if len(answer) < 2 {
 		return errAnswer
 	}
 	if b.epoch, err = answer[0].ToString(); err != nil {

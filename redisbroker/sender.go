@@ -27,8 +27,10 @@ type sender struct {
 	wake chan struct{} // holds one when there is something
 
 	// Owned by run.
-	taken    []*batch
-	commands []rueidis.Completed
+	taken     []*batch
+	shipments []shipment
+	commands  []rueidis.Completed
+	known     addresses
 
 	mu      sync.Mutex // guards the fields below
 	refusal error      // nil: Redis is there
@@ -42,6 +44,7 @@ type sender struct {
 func newSender(b *Broker) *sender {
 	return &sender{
 		b: b, wake: make(chan struct{}, 1), refusal: unavailable(errNotRunning), latest: map[string]*batch{},
+		known: addresses{},
 	}
 }
 
@@ -173,20 +176,22 @@ func (s *sender) send(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.b.config.times.call)
 	defer cancel()
-	defer clear(s.taken)
+	s.shipments = s.b.ship(s.shipments[:0], s.taken, s.known)
 	s.commands = s.commands[:0]
-	for _, t := range s.taken {
-		s.commands = append(s.commands, t.command(s.b, script.byHash))
+	for _, out := range s.shipments {
+		s.commands = append(s.commands, out.command(s.b.client(), script.byHash))
 	}
 	broken := false
 	for i, result := range s.b.client().DoMulti(ctx, s.commands...) {
-		t := s.taken[i]
+		out := s.shipments[i]
 		if isUnknown(result.Error()) {
-			result = s.b.client().Do(ctx, t.command(s.b, script.whole))
+			result = s.b.client().Do(ctx, out.command(s.b.client(), script.whole))
 		}
 		broken = broken || result.NonRedisError() != nil
-		t.settle(result)
+		out.settle(result)
 	}
+	clear(s.taken)
+	clear(s.shipments)
 	if broken {
 		signal(s.b.look)
 	}

@@ -1,2 +1,2 @@
 -- Tells where a stream stands.
-return { epoch, text(newest) }
+return { epoch, newest }
