@@ -1,0 +1,61 @@
+package herald_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/herald-events/herald"
+	"github.com/herald-events/herald/heraldtest"
+	"github.com/herald-events/herald/redisbroker"
+)
+
+// startNodes starts nodes of one application that share a Redis.
+func startNodes(t *testing.T, n int, config herald.Config) []*heraldtest.Server {
+	t.Helper()
+	redis := heraldtest.StartRedis(t)
+	nodes := make([]*heraldtest.Server, n)
+	for i := range nodes {
+		broker, err := redisbroker.New(redisbroker.Config{URL: redis.URL, Prefix: redis.Prefix})
+		if err != nil {
+			t.Fatal(err)
+		}
+		own := quiet(t, config)
+		own.Broker = broker
+		nodes[i] = heraldtest.Start(t, own)
+		wsEventually(t, "the node has its broker", func() bool { return broker.Check() == nil })
+	}
+	return nodes
+}
+
+// TestNodesActAsOne goes through everything that two nodes do together.
+func TestNodesActAsOne(t *testing.T) {
+	keep := herald.Retention{Count: 100, Age: time.Minute}
+	nodes := startNodes(t, 2, herald.Config{History: []herald.HistoryRule{{Channels: "kept", Keep: keep}}})
+	a, b := nodes[0].Dial(t), nodes[1].Dial(t)
+	a.Subscribe("plain")
+	b.Subscribe("plain")
+	broadcast(t, nodes[0], "plain", "said", 1)
+	for _, c := range []*heraldtest.Client{a, b} {
+		c.Expect(`{"type":"event","channel":"plain","event":"said","data":1}`)
+	}
+	a.Subscribe("kept")
+	b.Subscribe("kept")
+	broadcast(t, nodes[1], "kept", "said", 2)
+	for _, c := range []*heraldtest.Client{a, b} {
+		if m := c.Next(); m.Channel != "kept" {
+			t.Errorf("got %s, want what was said", m.Raw)
+		}
+	}
+	a.Subscribe("presence-x", herald.Member{ID: "ann"})
+	b.Subscribe("presence-x", herald.Member{ID: "bob"})
+	a.Expect(`{"type":"event","channel":"presence-x","event":"member_added","data":{"id":"bob"}}`)
+	if got := fmt.Sprint(must(nodes[0].SubscriberCount(t.Context(), "presence-x")), len(must(nodes[1].PresenceMembers(t.Context(), "presence-x")))); got != "2 2" {
+		t.Errorf("got %s subscribers and members, want 2 and 2", got)
+	}
+	_ = b.Conn().Close()
+	a.Expect(`{"type":"event","channel":"presence-x","event":"member_removed","data":{"id":"bob"}}`)
+	if n := must(nodes[1].Disconnect(t.Context(), a.SocketID)); n != 1 {
+		t.Errorf("disconnected %d, want 1", n)
+	}
+}
