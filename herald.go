@@ -124,6 +124,7 @@ func (s *Server) Run(ctx context.Context) error {
 	wg.Go(func() { s.loops.Run(looping) })
 	brokerEnded := make(chan error, 1)
 	wg.Go(func() { brokerEnded <- s.broker.Run(looping, node{s}) })
+	s.streams.beside(s.streams.openEvents)
 	var err error
 	select {
 	case <-ctx.Done():

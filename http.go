@@ -107,11 +107,14 @@ func (s *Server) serveHealth(w http.ResponseWriter, _ *http.Request) {
 
 // serveReadiness tells whether new connections are welcome.
 func (s *Server) serveReadiness(w http.ResponseWriter, _ *http.Request) {
+	broken := s.broker.Check()
 	switch {
-	case s.ready():
+	case s.ready() && broken == nil:
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 	case s.draining():
 		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "draining"})
+	case s.ready():
+		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "broker unavailable"})
 	default:
 		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "starting"})
 	}

@@ -69,9 +69,14 @@ func (ss *streams) enter(name string, loop *socket.Loop, then func(error)) (st *
 func (ss *streams) openEvents(ctx context.Context) {
 	st := &stream{name: EventStream, keep: ss.server.config.EventHistory, out: ss.outlet(EventStream), users: 1}
 	ss.mu.Lock()
-	ss.open[EventStream] = st
+	opened := ss.open[EventStream] != nil
+	if !opened {
+		ss.open[EventStream] = st
+	}
 	ss.mu.Unlock()
-	ss.begin(ctx, st)
+	if !opened {
+		ss.begin(ctx, st)
+	}
 }
 
 // begin opens a stream with the broker, and tells whoever waits.
@@ -186,10 +191,13 @@ func sizeOf(entries []Entry) int {
 	return size
 }
 
-// restored reads what every stream may have missed.
+// restored reads what every stream may have missed, and opens that of the domain events where that has failed.
 func (ss *streams) restored() {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
+	if ss.open[EventStream] == nil {
+		ss.beside(ss.openEvents)
+	}
 	for _, st := range ss.open {
 		st.behind = true
 		ss.readIfBehindLocked(st)

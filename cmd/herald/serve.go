@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/herald-events/herald"
+	"github.com/herald-events/herald/redisbroker"
 )
 
 // settingFlags are the flags of the commands that read the settings.
@@ -88,6 +89,14 @@ func newService(load loader, v variation) (*service, error) {
 	s := &service{loader: load, options: o, drain: o.herald.DrainTimeout, level: &slog.LevelVar{}}
 	s.level.Set(o.logLevel)
 	s.log = slog.New(newLogHandler(load.process.stderr, o.logFormat, s.level))
+	if len(found) == 0 && o.redis.URL != "" {
+		o.redis.Logger = s.log
+		broker, err := redisbroker.New(o.redis)
+		if err != nil {
+			return nil, err // load has found nothing wrong with it
+		}
+		o.herald.Broker = broker
+	}
 	srv, err := herald.New(s.config(o))
 	found = append(found, problemsOf(err, o.given)...)
 	if len(found) > 0 {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/herald-events/herald"
+	"github.com/herald-events/herald/redisbroker"
 )
 
 // A setting is a row of the table: what a thing is called, what it means, and where it goes. Its key is
@@ -41,6 +42,7 @@ type options struct {
 	tlsCert, tlsKey string
 	channelAccess   string
 	apiKey          string
+	redis           redisbroker.Config
 	logLevel        slog.Level
 	logFormat       string
 }

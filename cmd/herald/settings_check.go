@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/herald-events/herald"
+	"github.com/herald-events/herald/redisbroker"
 )
 
 // notYet is a setting that this version knows and cannot honour.
@@ -48,6 +49,11 @@ func (o *options) finish() problems {
 	}
 	if o.adminAddr != "" && o.adminAddr == o.addr && !strings.HasSuffix(o.addr, ":0") {
 		refuse("admin_addr", "%s is the first listener's address", o.adminAddr)
+	}
+	if o.redis.URL != "" {
+		if _, err := redisbroker.New(o.redis); err != nil {
+			refuse("redis_url", "%v", err)
+		}
 	}
 	switch {
 	case o.tlsCert != "" && o.tlsKey == "":

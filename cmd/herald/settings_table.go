@@ -10,7 +10,7 @@ import (
 )
 
 // table is every setting there is, in the order in which they are shown.
-var table = slices.Concat(addresses, users, access, serverAPI, limits, keepAlive, logs, later)
+var table = slices.Concat(addresses, users, access, serverAPI, limits, keepAlive, nodes, logs, later)
 
 // grouped puts settings under a title of the help.
 func grouped(title string, rows ...setting) []setting {
@@ -239,11 +239,22 @@ var logs = grouped("Logs",
 	},
 )
 
+var nodes = grouped("More than one node",
+	setting{
+		key: "redis_url", secret: true,
+		help: "The Redis that the nodes of one application share: redis:// or rediss://, ?addr= for more hosts of a cluster, ?master_set= for Sentinels.",
+		put:  into(asText, func(o *options) *string { return &o.redis.URL }),
+	},
+	setting{
+		key: "redis_prefix", def: "herald",
+		help: "What begins every key and channel in Redis, so that several applications can share one.",
+		put:  into(asText, func(o *options) *string { return &o.redis.Prefix }),
+	},
+)
+
 // later is the settings that this version knows and cannot honour; off is what says the same as leaving
 // them out.
 var later = []setting{
-	notYet("redis_url", "one node serves alone"),
-	notYet("redis_prefix", "one node serves alone", "herald"),
 	notYet("store_url", "nothing is kept", "none", "sqlite::memory:"),
 	notYet("history", "channels have no history", "none"),
 	notYet("event_history", "domain events have no history", "0"),

@@ -76,6 +76,8 @@ func TestEverySettingReachesItsPlace(t *testing.T) {
 		"heartbeat_interval":       {"11s", func(o *options) any { return o.herald.KeepAlive.HeartbeatInterval }, 11 * time.Second},
 		"event_heartbeat_interval": {"12s", func(o *options) any { return o.herald.KeepAlive.EventHeartbeatInterval }, 12 * time.Second},
 		"sse_retry":                {"500ms", func(o *options) any { return o.herald.KeepAlive.SSERetry }, 500 * time.Millisecond},
+		"redis_url":                {"redis://r.example.com:6380", func(o *options) any { return o.redis.URL }, "redis://r.example.com:6380"},
+		"redis_prefix":             {"shop", func(o *options) any { return o.redis.Prefix }, "shop"},
 		"log_level":                {"debug", func(o *options) any { return o.logLevel }, slog.LevelDebug},
 		"log_format":               {"json", func(o *options) any { return o.logFormat }, "json"},
 	}
@@ -228,14 +230,14 @@ func TestChannelAccess(t *testing.T) {
 // TestSettingsOfLaterVersions: what cannot be honoured is refused, what says "off" is not.
 func TestSettingsOfLaterVersions(t *testing.T) {
 	off := []string{
-		"HERALD_REDIS_PREFIX=herald", "HERALD_STORE_URL=none", "HERALD_HISTORY=none", "HERALD_EVENT_HISTORY=0",
+		"HERALD_STORE_URL=none", "HERALD_HISTORY=none", "HERALD_EVENT_HISTORY=0",
 		"HERALD_WEBHOOK_ALLOW_PRIVATE=false", "HERALD_NOTICES=none",
 	}
 	if _, found := loadFrom(t, off); len(found) > 0 {
 		t.Errorf("got %v, want no problem", found)
 	}
 	on := []string{
-		"HERALD_REDIS_URL=redis://localhost", "HERALD_REDIS_PREFIX=mine", "HERALD_STORE_URL=sqlite:herald.db", "HERALD_HISTORY=**=10/1h",
+		"HERALD_STORE_URL=sqlite:herald.db", "HERALD_HISTORY=**=10/1h",
 		"HERALD_EVENT_HISTORY=10/1h", "HERALD_WEBHOOK_ALLOW_PRIVATE=true",
 		"HERALD_WEBHOOK_RETRY=5s", "HERALD_ENCRYPTION_KEY=k", "HERALD_NOTICES=**",
 	}

@@ -30,7 +30,7 @@ heartbeat_interval: -1s
 		"HERALD_EVENT_ACCESS=everybody", "HERALD_CLIENT_EVENTS=[", "HERALD_XYZZYXYZZY=1",
 	}
 	got := invoke(t, env, "serve", "--ping-intervall", "30s", "--max-channels", "0", "--addr", "8080",
-		"--auth-secret", "short", "--tls-cert", "cert.pem", "--redis-url", "redis://x", "--api-keys=a", "--sse-retry")
+		"--auth-secret", "short", "--tls-cert", "cert.pem", "--redis-url", "http://x", "--api-keys=a", "--sse-retry")
 	want := []string{
 		"herald: --ping-intervall (flag): unknown; did you mean --ping-interval?",
 		"herald: --api-keys (flag): unknown; did you mean --api-key?",
@@ -53,8 +53,8 @@ heartbeat_interval: -1s
 		"herald: max_payload_size (herald.yaml:2): \"1 potato\" is not a size such as 64KB, 1MiB or 1048576",
 		"herald: heartbeat_interval (herald.yaml:14): \"-1s\" is too short; more than 0 is needed",
 		"herald: log_level (herald.yaml:3): has to be a text",
-		"herald: --redis-url (flag): not available in this version: one node serves alone; leave it out",
 		"herald: HERALD_REQUIRE_USER (environment): nobody can be a user without HERALD_JWT_SECRET or HERALD_JWKS_URL",
+		"herald: --redis-url (flag): redisbroker: the Redis URL: redis: invalid URL scheme: http",
 		"herald: --tls-cert (flag): a certificate needs its key; set HERALD_TLS_KEY",
 		"herald: --auth-secret (flag): secret 1 has 5 characters; at least 16 are needed",
 		"herald: HERALD_MAX_QUEUE (environment): must be at least 1024",
@@ -165,7 +165,7 @@ func TestConfigCheck(t *testing.T) {
 		if lines := strings.Count(got.stdout, "\n"); got.status != 0 || lines != len(table) {
 			t.Errorf("got status %d and %d lines, want 0 and %d", got.status, lines, len(table))
 		}
-		for _, want := range []string{"HERALD_ADDR                       127.0.0.1:8080 ", "HERALD_MAX_QUEUE                  8MiB ", "HERALD_REDIS_URL                  not available yet "} {
+		for _, want := range []string{"HERALD_ADDR                       127.0.0.1:8080 ", "HERALD_MAX_QUEUE                  8MiB ", "HERALD_REDIS_URL                  - "} {
 			if !strings.Contains(got.stdout, want) {
 				t.Errorf("%q is missing:\n%s", want, got.stdout)
 			}
