@@ -1,7 +1,9 @@
 package herald_test
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -57,5 +59,33 @@ func TestNodesActAsOne(t *testing.T) {
 	a.Expect(`{"type":"event","channel":"presence-x","event":"member_removed","data":{"id":"bob"}}`)
 	if n := must(nodes[1].Disconnect(t.Context(), a.SocketID)); n != 1 {
 		t.Errorf("disconnected %d, want 1", n)
+	}
+}
+
+// TestHandlersOfAllNodes: one that wants the events of all nodes gets each once on each, others theirs.
+func TestHandlersOfAllNodes(t *testing.T) {
+	nodes := startNodes(t, 2, herald.Config{})
+	heard := make(chan string, 10)
+	listen := func(node int, opts ...herald.SubscribeOption) {
+		_, err := nodes[node].SubscribeAll(func(_ context.Context, e herald.Event) error {
+			heard <- fmt.Sprint(node, " ", e.ID, len(opts))
+			return nil
+		}, opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for node := range nodes {
+		listen(node)
+		listen(node, herald.OnEveryNode())
+	}
+	publish(t, nodes[0], herald.Event{ID: "evt-", Type: "a.b"})
+	got := []string{<-heard, <-heard, <-heard}
+	slices.Sort(got)
+	if want := []string{"0 evt-0", "0 evt-1", "1 evt-1"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if _, err := nodes[0].SubscribeAll(func(context.Context, herald.Event) error { return nil }, herald.OnEveryNode(), herald.Synchronously()); err == nil {
+		t.Error("a handler of all nodes' events may be called synchronously")
 	}
 }

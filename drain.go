@@ -2,6 +2,7 @@ package herald
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -48,7 +49,7 @@ func (s *Server) endHandlers(cancelAt, leaveAt time.Time) {
 	var err error // the bus's, once done is closed
 	go func() {
 		defer close(done)
-		err = s.bus.Close(ctx)
+		err = errors.Join(s.bus.Close(ctx), s.relay.Close(ctx))
 	}()
 	if s.waitUntil(cancelAt, done) {
 		return

@@ -20,6 +20,7 @@ type Server struct {
 	log     *slog.Logger
 	metrics *metrics
 	bus     *bus.Bus[Event]
+	relay   *bus.Bus[Event] // of those who want the events of all nodes
 	hub     *hub.Hub
 	loops   *socket.Loops
 	broker  Broker
@@ -86,6 +87,7 @@ func New(config Config) (*Server, error) {
 	s.rooms = newRooms(s)
 	s.connectBroker()
 	s.bus = bus.New[Event](bus.Config{OnFailure: s.handlerFailed})
+	s.relay = bus.New[Event](bus.Config{OnFailure: s.handlerFailed})
 	var err error
 	if s.metrics, err = newMetrics(s); err != nil {
 		return nil, err
@@ -152,7 +154,7 @@ func (s *Server) Close(ctx context.Context) error {
 		over, cancel := context.WithCancel(ctx)
 		cancel()
 		s.loops.Run(over) // ends them, so that nobody waits for what they will never do
-		return s.bus.Close(ctx)
+		return errors.Join(s.bus.Close(ctx), s.relay.Close(ctx))
 	}
 	select {
 	case <-s.ended:

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/herald-events/herald/internal/bus"
 	"github.com/herald-events/herald/internal/socket"
 )
 
@@ -89,11 +90,23 @@ func (s *Server) busMetrics() []prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(read()) })
 	}
 	return []prometheus.Collector{
-		total("herald_handler_calls_total", "Calls of event handlers.", func() uint64 { return s.bus.Stats().Delivered }),
-		total("herald_handler_errors_total", "Calls of event handlers that returned an error.", func() uint64 { return s.bus.Stats().Failed }),
-		total("herald_handler_panics_total", "Calls of event handlers that panicked.", func() uint64 { return s.bus.Stats().Panicked }),
-		total("herald_handler_dropped_total", "Events that a full queue of a handler lost.", func() uint64 { return s.bus.Stats().Dropped }),
-		gauge("herald_handler_queued", "Events that wait for handlers.", func() int { return s.bus.Stats().Queued }),
+		total("herald_handler_calls_total", "Calls of event handlers.", func() uint64 { return s.handlerStats().Delivered }),
+		total("herald_handler_errors_total", "Calls of event handlers that returned an error.", func() uint64 { return s.handlerStats().Failed }),
+		total("herald_handler_panics_total", "Calls of event handlers that panicked.", func() uint64 { return s.handlerStats().Panicked }),
+		total("herald_handler_dropped_total", "Events that a full queue of a handler lost.", func() uint64 { return s.handlerStats().Dropped }),
+		gauge("herald_handler_queued", "Events that wait for handlers.", func() int { return s.handlerStats().Queued }),
+	}
+}
+
+// handlerStats are those of all handlers.
+func (s *Server) handlerStats() bus.SubscriptionStats {
+	own, relayed := s.bus.Stats().SubscriptionStats, s.relay.Stats().SubscriptionStats
+	return bus.SubscriptionStats{
+		Delivered: own.Delivered + relayed.Delivered,
+		Failed:    own.Failed + relayed.Failed,
+		Panicked:  own.Panicked + relayed.Panicked,
+		Dropped:   own.Dropped + relayed.Dropped,
+		Queued:    own.Queued + relayed.Queued,
 	}
 }
 

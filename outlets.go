@@ -1,12 +1,15 @@
 package herald
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/herald-events/herald/internal/bus"
 	"github.com/herald-events/herald/internal/hub"
 	"github.com/herald-events/herald/internal/socket"
 	"github.com/herald-events/herald/internal/wire"
@@ -100,6 +103,22 @@ func (o eventOutlet) deliver(room hub.Room, entries []hub.Kept) {
 		events[i] = *k.Event
 	}
 	room.PublishEvents(events...)
+	for i := range entries {
+		o.relay(events[i].ID)
+	}
+}
+
+// relay hands an event of another node to the handlers that want those too.
+func (o eventOutlet) relay(id string) {
+	e, _, found := o.server.recent.find(id)
+	if !found || o.server.recent.isOwn(id) {
+		return
+	}
+	nobodyWaits, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := o.server.relay.Publish(nobodyWaits, e.Type, e); err != nil && !errors.Is(err, bus.ErrClosed) {
+		o.server.log.Warn("handlers have lost an event of another node", "event", id, "err", err)
+	}
 }
 
 func (o eventOutlet) begin(at Position) {

@@ -92,8 +92,7 @@ func (s *Server) publish(ctx context.Context, e Event) (publication, error) {
 		return publication{}, err
 	}
 	done := publication{ID: e.ID}
-	_, known := s.recent.add(e)
-	if known {
+	if s.recent.addOwn(e) {
 		done.Duplicate = true
 		return done, nil
 	}
@@ -107,7 +106,7 @@ func (s *Server) publish(ctx context.Context, e Event) (publication, error) {
 		return done, nil
 	}
 	s.metrics.published.Inc()
-	err = s.bus.Publish(ctx, e.Type, e)
+	err = errors.Join(s.bus.Publish(ctx, e.Type, e), s.relay.Publish(ctx, e.Type, e))
 	if errors.Is(err, bus.ErrClosed) {
 		err = unavailable(err)
 	}

@@ -35,11 +35,30 @@ type record struct {
 	event     Event // without payload once it is too old to be kept whole
 	kept      bool
 	at        time.Time
+	own       bool // it was published on this node
 	delivered hub.Delivered
 }
 
 func newRecent(c clock.Clock) *recent {
 	return &recent{clock: c, records: map[string]*record{}}
+}
+
+// addOwn is add for an event that is published on this node.
+func (r *recent) addOwn(e Event) (known bool) {
+	rec, known := r.add(e)
+	if !known {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		rec.own = true
+	}
+	return known
+}
+
+// isOwn tells whether an event was published on this node, as far as that is remembered.
+func (r *recent) isOwn(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.records[id] != nil && r.records[id].own
 }
 
 // add remembers an event, unless its id is known.

@@ -47,7 +47,14 @@ func (s *Server) subscribe(filter bus.Filter, handler Handler, opts []SubscribeO
 	for _, o := range opts {
 		o(&chosen)
 	}
-	sub, err := s.bus.Subscribe(filter, handler, chosen.onBus())
+	from := s.bus
+	if chosen.everyNode {
+		from = s.relay
+	}
+	if chosen.everyNode && chosen.sync {
+		return nil, refuse(CodeBadRequest, "a handler of all nodes' events cannot be called synchronously: most have no publisher here")
+	}
+	sub, err := from.Subscribe(filter, handler, chosen.onBus())
 	if errors.Is(err, bus.ErrClosed) {
 		return nil, &Error{Code: CodeUnavailable, Message: "the server is ending", Err: err}
 	}
@@ -62,14 +69,20 @@ type SubscribeOption func(*subscribing)
 
 // subscribing is what the options of a subscription have chosen; the zero value is the default.
 type subscribing struct {
-	name     string
-	sync     bool
-	queue    int
-	whenFull OverflowPolicy
+	name      string
+	sync      bool
+	everyNode bool
+	queue     int
+	whenFull  OverflowPolicy
 }
 
 // Synchronously has the handler called by Publish itself, which waits for it and returns its error.
 func Synchronously() SubscribeOption { return func(o *subscribing) { o.sync = true } }
+
+// OnEveryNode has the handler called for the events of all nodes, and so on each of them; without it a handler is
+// called on the node that publishes. Nobody waits for it where another node publishes: an event for which its
+// queue has no room is lost then, and logged. It cannot be called [Synchronously].
+func OnEveryNode() SubscribeOption { return func(o *subscribing) { o.everyNode = true } }
 
 // Queue bounds how many events may wait for the handler; the default is 256.
 func Queue(events int) SubscribeOption { return func(o *subscribing) { o.queue = events } }
