@@ -23,9 +23,12 @@ type batch struct {
 	hasIDs bool
 	done   chan struct{} // closed when it is settled; nil: nobody waits
 
-	// Guarded by the sender's mu until it is taken, then owned by the sender.
-	before *batch // of the same stream, which must be sent before it
-	round  uint64 // in which it was taken
+	// Guarded by the sender's mu.
+	before  *batch // of the same stream, which must be answered before this is sent; nil: none
+	isTaken bool   // it takes no more
+	isSent  bool   // it was answered
+
+	// Guarded by the sender's mu until it is taken, then by whoever has taken it.
 	count  int
 	frames []byte // of what is not kept, the whole payload
 	ends   []int  // of what is kept or has ids, where each frame ends
@@ -56,7 +59,7 @@ func newBatch(p *herald.Publication, before *batch, node string) *batch {
 
 // takes reports whether the publication may be one of the batch.
 func (b *batch) takes(p *herald.Publication) bool {
-	return b.keep == p.Keep && b.hasIDs == (p.ID != "") && b.count < maxBatch && len(b.frames) < maxBatchBytes
+	return !b.isTaken && b.keep == p.Keep && b.hasIDs == (p.ID != "") && b.count < maxBatch && len(b.frames) < maxBatchBytes
 }
 
 func (b *batch) add(p *herald.Publication) {

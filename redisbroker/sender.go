@@ -18,33 +18,40 @@ const (
 	maxWaiting = 8 << 20
 )
 
+// maxFlights is how many pipelines may be on their way: while Redis works on one, the next is made.
+const maxFlights = 2
+
 // sender is the one way of publications to Redis. What is waiting when a pipeline has been answered is
 // the next one: the busier the node, the fewer commands a publication costs, and none waits for others.
-// One pipeline is on its way at a time and has one command of each stream, which is what keeps the order
-// even where a command has to be sent again.
+//
+// Publications reach Redis in the order in which they came. A pipeline has one command of each stream, and
+// another follows while it is on its way only if neither has any but kept publications, and those of
+// different streams: their publishers wait, so none can tell which was first.
 type sender struct {
 	b    *Broker       // immutable
 	wake chan struct{} // holds one when there is something
-
-	// Owned by run.
-	taken     []*batch
-	shipments []shipment
-	commands  []rueidis.Completed
-	known     addresses
 
 	mu      sync.Mutex // guards the fields below
 	refusal error      // nil: Redis is there
 	queue   []*batch   // in the order in which they began
 	latest  map[string]*batch
 	bytes   int
-	round   uint64
 	room    chan struct{} // closed when there is room; nil: nobody waits
+	flights int           // on their way
+	isAlone bool          // the flight that is on its way has others than kept publications
+}
+
+// flight is what one goroutine of the sender has on its way, again and again.
+type flight struct {
+	taken     []*batch
+	shipments []shipment
+	commands  []rueidis.Completed
+	known     addresses
 }
 
 func newSender(b *Broker) *sender {
 	return &sender{
 		b: b, wake: make(chan struct{}, 1), refusal: unavailable(errNotRunning), latest: map[string]*batch{},
-		known: addresses{},
 	}
 }
 
@@ -128,70 +135,105 @@ func (s *sender) makeRoomLocked() {
 
 // run sends until ctx ends.
 func (s *sender) run(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for range maxFlights {
+		wg.Go(func() { s.fly(ctx) })
+	}
+}
+
+func (s *sender) fly(ctx context.Context) {
+	f := flight{known: addresses{}}
 	for {
 		select {
 		case <-s.wake:
-			s.take()
-			s.send(ctx)
 		case <-ctx.Done():
 			s.refuse(unavailable(errEnded))
 			return
 		}
+		for s.take(&f) {
+			s.send(ctx, &f)
+			s.land(&f)
+		}
 	}
 }
 
-// take fills taken with the next pipeline.
-func (s *sender) take() {
+// take fills f with the next pipeline, and reports whether there is one that may be sent now.
+func (s *sender) take(f *flight) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.round++
-	n, bytes := 0, 0
-	for n < len(s.queue) && n < maxPipeline && bytes < maxPipelineBytes {
+	f.taken = f.taken[:0]
+	n, bytes, isAlone := 0, 0, false
+	for n < len(s.queue) && n < maxPipeline && bytes < maxPipelineBytes && s.mayFlyLocked(s.queue[n]) {
 		next := s.queue[n]
-		if next.before != nil && next.before.round == s.round {
-			break
-		}
-		next.round, next.before = s.round, nil
-		if s.latest[next.stream] == next {
-			delete(s.latest, next.stream)
-		}
+		isAlone = isAlone || next.kind() != appended
+		next.isTaken = true
 		bytes += len(next.frames)
 		n++
 	}
-	s.taken = append(s.taken[:0], s.queue[:n]...)
+	if n == 0 {
+		return false
+	}
+	f.taken = append(f.taken, s.queue[:n]...)
 	rest := copy(s.queue, s.queue[n:])
 	clear(s.queue[rest:])
 	s.queue = s.queue[:rest]
 	s.bytes -= bytes
 	s.makeRoomLocked()
+	s.flights++
+	s.isAlone = isAlone
 	if rest > 0 {
+		signal(s.wake)
+	}
+	return true
+}
+
+// mayFlyLocked reports whether a batch may be sent beside what is on its way; s.mu must be held.
+func (s *sender) mayFlyLocked(next *batch) bool {
+	if next.before != nil && !next.before.isSent {
+		return false
+	}
+	return s.flights == 0 || !s.isAlone && next.kind() == appended
+}
+
+// land notes that a pipeline has been answered.
+func (s *sender) land(f *flight) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range f.taken {
+		b.isSent, b.before = true, nil
+		if s.latest[b.stream] == b {
+			delete(s.latest, b.stream)
+		}
+	}
+	clear(f.taken)
+	s.flights--
+	s.isAlone = false
+	if len(s.queue) > 0 {
 		signal(s.wake)
 	}
 }
 
 // send sends what is taken, and settles it.
-func (s *sender) send(ctx context.Context) {
-	if len(s.taken) == 0 {
-		return // it was refused meanwhile
-	}
+func (s *sender) send(ctx context.Context, f *flight) {
 	ctx, cancel := context.WithTimeout(ctx, s.b.config.times.call)
 	defer cancel()
-	s.shipments = s.b.ship(s.shipments[:0], s.taken, s.known)
-	s.commands = s.commands[:0]
-	for _, out := range s.shipments {
-		s.commands = append(s.commands, out.command(s.b.client(), script.byHash))
+	client := s.b.client()
+	f.shipments = s.b.ship(f.shipments[:0], f.taken, f.known)
+	f.commands = f.commands[:0]
+	for _, out := range f.shipments {
+		f.commands = append(f.commands, out.command(client, script.byHash))
 	}
 	broken := false
-	for i, result := range s.b.client().DoMulti(ctx, s.commands...) {
-		out := s.shipments[i]
+	for i, result := range client.DoMulti(ctx, f.commands...) {
+		out := f.shipments[i]
 		if isUnknown(result.Error()) {
-			result = s.b.client().Do(ctx, out.command(s.b.client(), script.whole))
+			result = client.Do(ctx, out.command(client, script.whole))
 		}
 		broken = broken || result.NonRedisError() != nil
 		out.settle(result)
 	}
-	clear(s.taken)
-	clear(s.shipments)
+	clear(f.shipments)
 	if broken {
 		signal(s.b.look)
 	}
