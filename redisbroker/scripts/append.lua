@@ -1,31 +1,35 @@
 -- Appends to streams and tells of it. KEYS are meta hash and entries of each. ARGV[1] is the epoch to begin
 -- where none goes on, ARGV[2] the command to publish with; then come, for each stream, its channel, its count,
--- its age, how many frames there are, and these. The answer has epoch and first offset for each.
-local fresh, publish, i, answer, ms = ARGV[1], ARGV[2], 3, {}, '-' .. now
+-- its age, how many frames there are, and these. The answer has epoch and first offset for each. Writing a
+-- number as text is the most expensive thing here, so it is done once for each entry.
+local fresh, publish, i, answer = ARGV[1], ARGV[2], 3, {}
+local ms, after = '-' .. now, ',' .. now .. ';'
 for k = 1, #KEYS, 2 do
-	local meta, stream, channel, first = KEYS[k], KEYS[k + 1], ARGV[i], i + 4
-	local last = i + 3 + ARGV[i + 3]
+	local meta, stream, frame = KEYS[k], KEYS[k + 1], i + 4
+	local count = tonumber(ARGV[i + 3])
 	local epoch, newest, expires = find(meta)
-	local before, from = newest, first
+	local first, added = tostring(newest + 1), 0
 	if epoch and expires > now then
-		if call('XADD', stream, 'NOMKSTREAM', (newest + 1) .. ms, 'b', ARGV[first]) then
-			newest, from = newest + 1, first + 1
+		if call('XADD', stream, 'NOMKSTREAM', first .. ms, 'b', ARGV[frame]) then
+			added = 1
 		else
 			epoch = false -- its entries are lost
 		end
 	end
 	if not epoch then
 		epoch, newest, expires = begin(fresh, meta, stream)
-		before = 0
+		first = '1'
 	end
-	for j = from, last do
-		newest = newest + 1
-		call('XADD', stream, newest .. ms, 'b', ARGV[j])
+	local last = first
+	for j = added, count - 1 do
+		last = tostring(newest + j + 1)
+		call('XADD', stream, last .. ms, 'b', ARGV[frame + j])
 	end
-	keep(meta, stream, before, newest, expires, tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]))
-	local frames = first == last and ARGV[first] or table.concat(ARGV, '', first, last)
-	call(publish, channel, 'k' .. epoch .. (before + 1) .. ',' .. now .. ';' .. frames)
-	answer[#answer + 1], answer[#answer + 2] = epoch, before + 1
-	i = last + 1
+	call('HSET', meta, 'o', last)
+	keep(meta, stream, newest + count, count, expires, tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]))
+	local frames = count == 1 and ARGV[frame] or table.concat(ARGV, '', frame, frame + count - 1)
+	call(publish, ARGV[i], 'k' .. epoch .. first .. after .. frames)
+	answer[k], answer[k + 1] = epoch, first
+	i = frame + count
 end
 return answer

@@ -13,7 +13,8 @@ for i = 6, #ARGV, 2 do
 	end
 end
 if newest > before then
-	keep(meta, stream, before, newest, expires, tonumber(ARGV[4]), tonumber(ARGV[5]))
+	call('HSET', meta, 'o', newest)
+	keep(meta, stream, newest, newest - before, expires, tonumber(ARGV[4]), tonumber(ARGV[5]))
 	call('ZREMRANGEBYRANK', ids, 0, -100001)
 	call('EXPIRE', ids, 3600)
 	call(ARGV[2], ARGV[3], 'k' .. epoch .. (before + 1) .. ',' .. now .. ';' .. table.concat(said))
