@@ -34,6 +34,12 @@ var mayImport = map[string][]string{
 // embedder would put together.
 var rootTestsMayImport = []string{"herald", "internal", "web", "heraldtest", "redisbroker", "sqlstore"}
 
+// Tests of an adapter may start the real thing that it speaks to.
+var (
+	adapters              = []string{"redisbroker", "sqlstore"}
+	adapterTestsMayImport = []string{"heraldtest"}
+)
+
 // Leaves are vocabularies: the time that a test can move, and the way names match (which is how bus and hub
 // come to agree). They know nothing of the module, so any engine may speak them.
 var leaves = []string{"internal/clock", "internal/pattern"}
@@ -92,6 +98,8 @@ func TestArchitectureCheckerCanFail(t *testing.T) {
 		{"hub imports socket", "internal/hub/hub.go", importing("hub", "internal/socket"), ""},
 		{"socket imports hub", "internal/socket/socket.go", importing("socket", "internal/hub"), "internal/socket may import"},
 		{"heraldtest imports an adapter", "heraldtest/heraldtest.go", importing("heraldtest", "", "internal/clock", "redisbroker"), "heraldtest may import"},
+		{"an adapter imports heraldtest", "redisbroker/broker.go", importing("redisbroker", "", "heraldtest"), "redisbroker may import only"},
+		{"an adapter's test imports heraldtest", "redisbroker/broker_test.go", importing("redisbroker", "", "heraldtest"), ""},
 		{"cmd's test imports what is for tests", "cmd/herald/main_test.go", importing("main", "internal/browsertest"), ""},
 		{"cmd imports what is for tests", "cmd/herald/main.go", importing("main", "internal/browsertest"), "which is for tests"},
 		{"an engine's test imports what is for tests", "internal/bus/bus_test.go", importing("bus_test", "internal/browsertest"), "internal/bus may import"},
@@ -233,6 +241,9 @@ func (f goFile) allowed() ([]string, bool) {
 	}
 	if path.Dir(part) != "internal" {
 		allowed, ok := mayImport[part]
+		if f.isTest() && slices.Contains(adapters, part) {
+			allowed = slices.Concat(allowed, adapterTestsMayImport)
+		}
 		return allowed, ok
 	}
 	if slices.Contains(leaves, part) {

@@ -3,6 +3,9 @@ package redisbroker
 import (
 	"context"
 	"log/slog"
+	"os"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -217,5 +220,46 @@ func says(stream, body string, keep herald.Retention) herald.Publication {
 // overEach runs a test over one Redis and over a cluster.
 func overEach(t *testing.T, test func(*testing.T, *heraldtest.Redis)) {
 	t.Run("one", func(t *testing.T) { test(t, heraldtest.StartRedis(t)) })
-	t.Run("cluster", func(t *testing.T) { test(t, heraldtest.StartRedisCluster(t).Redis) })
+	t.Run("cluster", func(t *testing.T) {
+		mine := *cluster(t).Redis
+		mine.Prefix = "test-" + strings.ToLower(newID())
+		test(t, &mine)
+	})
+}
+
+// lasting outlives the test that it is of: what is started for it ends after all tests.
+type lasting struct{ testing.TB }
+
+var afterAll []func()
+
+func (lasting) Cleanup(f func()) { afterAll = append(afterAll, f) }
+
+// TempDir has nothing in it: the servers of a cluster keep only their list of nodes.
+func (l lasting) TempDir() string {
+	l.Helper()
+	dir, err := os.MkdirTemp("", "redisbroker")
+	if err != nil {
+		l.Fatal(err)
+	}
+	l.Cleanup(func() { _ = os.RemoveAll(dir) }) // what is left is the system's to remove
+	return dir
+}
+
+// A cluster needs two seconds to come up, so all tests share one. Tests of this package are not parallel.
+var shared *heraldtest.RedisCluster
+
+func cluster(t testing.TB) *heraldtest.RedisCluster {
+	t.Helper()
+	if shared == nil {
+		shared = heraldtest.StartRedisCluster(lasting{t})
+	}
+	return shared
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for _, f := range slices.Backward(afterAll) {
+		f()
+	}
+	os.Exit(code)
 }
