@@ -81,7 +81,12 @@ func countingRig(b *testing.B, redis *heraldtest.Redis) (*Broker, *counter) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- broker.Run(ctx, node) }()
-	b.Cleanup(func() { cancel(); <-ended })
+	b.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			b.Error(err)
+		}
+	})
 	eventually(b, "Check to be nil", func() bool { return broker.Check() == nil })
 	return broker, node
 }

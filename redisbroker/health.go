@@ -62,6 +62,9 @@ func (h *health) lost() <-chan struct{} {
 func (h *health) set(p part, err error) change {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.errs[command] == errEnded {
+		return noChange // whatever still comes in comes too late
+	}
 	h.errs[p] = err
 	was := h.why
 	h.why = unavailable(h.firstLocked())

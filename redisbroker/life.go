@@ -25,6 +25,7 @@ type life struct {
 
 // stay is this life on one channel. It is in the life's set of channels while users have members there.
 type stay struct {
+	life      string        // immutable
 	turn      chan struct{} // closed when it is settled whether the life is in
 	isIn      bool
 	users     int
@@ -188,53 +189,54 @@ func (b *Broker) leave(ctx context.Context) {
 	}
 }
 
-// enter notes in Redis that this life is about to have members on a channel, and returns the life and
-// the stay, which [Broker.exit] ends.
-func (b *Broker) enter(ctx context.Context, channel string) (id string, s *stay, err error) {
+// enter notes in Redis that this life is about to have members on a channel. [Broker.exit] ends the stay.
+func (b *Broker) enter(ctx context.Context, channel string) (*stay, error) {
 	if !b.life.isFresh(b.config.Lease / 2) {
-		if lost, err := b.renew(ctx); err != nil {
-			return "", nil, err
-		} else if lost {
+		lost, err := b.renew(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if lost {
 			b.inbox.restored()
 		}
 	}
 	for {
-		id, s, turn, isNew := b.life.stay(channel)
+		s, turn, isNew := b.life.stay(channel)
 		switch {
 		case isNew:
-			return id, s, b.enterFirst(ctx, id, channel, s)
+			return s, b.enterFirst(ctx, channel, s)
 		case turn == nil:
-			return id, s, nil
+			return s, nil
 		}
 		select {
 		case <-turn:
 		case <-ctx.Done():
-			return "", nil, ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
 }
 
 // stay returns this life's stay on a channel; turn is set where another call is settling it, and then
 // there is no stay yet.
-func (l *life) stay(channel string) (id string, s *stay, turn <-chan struct{}, isNew bool) {
+func (l *life) stay(channel string) (s *stay, turn <-chan struct{}, isNew bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s = l.stays[channel]
 	switch {
 	case s == nil:
-		s = &stay{turn: make(chan struct{}), users: 1, remaining: -1}
+		s = &stay{life: l.idLocked(), turn: make(chan struct{}), users: 1, remaining: -1}
 		l.stays[channel] = s
-		return l.idLocked(), s, nil, true
+		return s, nil, true
 	case !s.isIn:
-		return "", nil, s.turn, false
+		return nil, s.turn, false
 	}
 	s.users++
-	return l.idLocked(), s, nil, false
+	return s, nil, false
 }
 
-func (b *Broker) enterFirst(ctx context.Context, id, channel string, s *stay) error {
+func (b *Broker) enterFirst(ctx context.Context, channel string, s *stay) error {
 	args := []string{channel, milliseconds(b.margin())}
-	entered, err := b.run(ctx, enterScript, b.names.life(id), args).AsInt64()
+	entered, err := b.run(ctx, enterScript, b.names.life(s.life), args).AsInt64()
 	if err == nil && entered == 0 {
 		err = errLease
 	}
@@ -259,7 +261,7 @@ func (b *Broker) exit(ctx context.Context, channel string, s *stay, said *change
 	if !b.life.isLeft(channel, s, said) {
 		return
 	}
-	rooms := b.names.life(b.life.id())[2]
+	rooms := b.names.life(s.life)[2]
 	ctx, cancel := context.WithTimeout(ctx, b.config.times.call)
 	defer cancel()
 	// If this fails the set has a channel too many, which costs a call when the life ends.

@@ -70,11 +70,11 @@ func (b *Broker) change(ctx context.Context, channel string, s script, args []st
 		return said, err
 	}
 	args[2] = b.publishCommand()
-	id, stay, err := b.enter(ctx, channel)
+	stay, err := b.enter(ctx, channel)
 	if err != nil {
 		return said, unavailable(err)
 	}
-	said, err = decodeChanged(b.run(ctx, s, b.names.room(channel, id), args))
+	said, err = decodeChanged(b.run(ctx, s, b.names.room(channel, stay.life), args))
 	if err != nil {
 		b.exit(ctx, channel, stay, nil)
 		return said, unavailable(err)

@@ -99,6 +99,7 @@ func (s *sender) beginLocked(p *herald.Publication, before *batch) *batch {
 	next := newBatch(p, before, s.b.self)
 	s.latest[p.Stream] = next
 	s.queue = append(s.queue, next)
+	s.bytes += len(next.frames)
 	if len(s.queue) == 1 {
 		signal(s.wake)
 	}
