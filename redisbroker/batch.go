@@ -1,6 +1,7 @@
 package redisbroker
 
 import (
+	"encoding/binary"
 	"errors"
 
 	"github.com/redis/rueidis"
@@ -48,11 +49,11 @@ func isAnswered(p *herald.Publication) bool { return isKept(p.Keep) || p.ID != "
 
 func newBatch(p *herald.Publication, before *batch, node string) *batch {
 	b := &batch{stream: p.Stream, keep: p.Keep, hasIDs: p.ID != "", before: before}
+	b.frames = make([]byte, 0, 1+idLength+binary.MaxVarintLen32+len(p.Body))
 	if isAnswered(p) {
 		b.done = make(chan struct{})
 		return b
 	}
-	b.frames = make([]byte, 0, 1+idLength+len(p.Body)+64)
 	b.frames = append(append(b.frames, kindPlain), node...)
 	return b
 }

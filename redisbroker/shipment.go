@@ -14,21 +14,22 @@ const maxStreams = 64
 // shipment is a command that takes batches to Redis: one, or several that are kept and have no ids. Those
 // share a call, since calling a script costs more than what it does for a stream.
 type shipment struct {
+	b       *Broker
 	batches []*batch
-	script  script // of all but plain ones
+	channel string // of a plain one, which is no script
+	script  script
 	keys    []string
 	args    []string
-	plain   rueidis.Completed
 }
 
 // call makes a command of a script.
 type call func(script, rueidis.Client, []string, []string) rueidis.Completed
 
-func (s *shipment) command(c rueidis.Client, how call) rueidis.Completed {
-	if s.batches[0].kind() == plain {
-		return s.plain
+func (s *shipment) command(how call) rueidis.Completed {
+	if first := s.batches[0]; first.kind() == plain {
+		return s.b.publishTo(s.channel, rueidis.BinaryString(first.frames))
 	}
-	return how(s.script, c, s.keys, s.args)
+	return how(s.script, s.b.client(), s.keys, s.args)
 }
 
 // settle settles the batches with what Redis has answered: two values for each.
@@ -49,48 +50,78 @@ func (s *shipment) settle(result rueidis.RedisResult) {
 	}
 }
 
-// ship appends the shipments of batches, each of another stream.
+// ship makes the shipments of batches, each of another stream, in the memory of former ones.
 func (b *Broker) ship(out []shipment, batches []*batch, known addresses) []shipment {
 	most := maxStreams
 	if b.isCluster() {
 		most = 1 // a script's keys are of one slot
 	}
 	open := -1 // the index of the shipment to which more streams can be added
-	for i, next := range batches {
+	for _, next := range batches {
 		at := known.of(b.names, next)
-		if next.kind() != appended {
-			out = append(out, b.shipOne(batches[i:i+1:i+1], at))
+		if next.kind() == appended && open >= 0 && len(out[open].batches) < most {
+			out[open].add(next, at)
 			continue
 		}
-		if open < 0 || len(out[open].batches) >= most {
-			open = len(out)
-			out = append(out, shipment{script: appendScript, args: []string{newID(), b.publishCommand()}})
+		out = oneMore(out)
+		last := &out[len(out)-1]
+		b.begin(last, next)
+		last.add(next, at)
+		if next.kind() == appended {
+			open = len(out) - 1
 		}
-		out[open].add(next, at)
 	}
 	return out
 }
 
+// oneMore lengthens out by an empty shipment.
+func oneMore(out []shipment) []shipment {
+	if len(out) == cap(out) {
+		return append(out, shipment{})
+	}
+	out = out[:len(out)+1]
+	last := &out[len(out)-1]
+	*last = shipment{batches: last.batches[:0], keys: last.keys[:0], args: last.args[:0]}
+	return out
+}
+
+// begin sets what a shipment has once, whatever its batches are.
+func (b *Broker) begin(s *shipment, first *batch) {
+	s.b = b
+	switch first.kind() {
+	case appended:
+		s.script, s.args = appendScript, append(s.args, newID(), b.publishCommand())
+	case recorded:
+		s.script, s.args = recordScript, append(s.args, newID(), b.publishCommand())
+	case once:
+		s.script, s.args = onceScript, append(s.args, b.publishCommand())
+	}
+}
+
 func (s *shipment) add(b *batch, at address) {
 	s.batches = append(s.batches, b)
-	s.keys = append(s.keys, at.history[0], at.history[1])
-	s.args = append(s.args, at.channel, at.count, at.age, strconv.Itoa(b.count))
+	switch b.kind() {
+	case plain:
+		s.channel = at.channel
+		return
+	case appended:
+		s.keys = append(s.keys, at.history[0], at.history[1])
+		s.args = append(s.args, at.channel, at.count, at.age, strconv.Itoa(b.count))
+	case recorded:
+		s.keys = append(s.keys, at.history...)
+		s.args = append(s.args, at.channel, at.count, at.age)
+	case once:
+		s.keys = append(s.keys, at.history[2])
+		s.args = append(s.args, at.channel, string(kindPlain)+s.b.self)
+	}
 	s.args = b.appendFrames(s.args)
 }
 
-func (b *Broker) shipOne(one []*batch, at address) shipment {
-	s := shipment{batches: one}
-	switch one[0].kind() {
-	case plain:
-		s.plain = b.publishTo(at.channel, rueidis.BinaryString(one[0].frames))
-	case once:
-		s.script, s.keys = onceScript, at.history[2:]
-		s.args = one[0].appendFrames([]string{b.publishCommand(), at.channel, string(kindPlain) + b.self})
-	default:
-		s.script, s.keys = recordScript, at.history
-		s.args = one[0].appendFrames([]string{newID(), b.publishCommand(), at.channel, at.count, at.age})
-	}
-	return s
+// empty lets go of what was sent, and keeps the memory for the next.
+func (s *shipment) empty() {
+	clear(s.batches)
+	clear(s.keys)
+	clear(s.args)
 }
 
 // address is what commands for a stream are made of.
