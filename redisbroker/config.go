@@ -119,6 +119,7 @@ func (c Config) tune(o *rueidis.ClientOption) {
 	// A demoted master stays connected and says nothing: only asking the Sentinels finds the new one.
 	o.Sentinel.TopologyRefreshInterval = 5 * time.Second
 	o.Sentinel.Dialer = o.Dialer
+	o.Sentinel.TLSConfig = o.TLSConfig // the hosts of the URL are the Sentinels
 	o.ClusterOption.ShardsRefreshInterval = 5 * time.Second
 	// A cluster that moves a slot forth and back must not hold a call for ever.
 	o.ClusterOption.MaxMovedRedirections = 5

@@ -127,16 +127,51 @@ func TestALostSubscriptionIsMadeGood(t *testing.T) {
 	a.node.bodies(t, "orders-1499", 1)
 }
 
-// A subscription that Redis has forgotten while its connection is open is what a demoted master looks like.
+// A probe that does not come back is what a demoted master looks like: nothing is wrong with the connection.
 func TestADeadSubscriptionIsFound(t *testing.T) {
+	a := start(t, heraldtest.StartRedis(t))
+	ls := &links{all: []*link{{probe: a.names.probe(newID(), ":nobody")}}} // is subscribed to nothing
+	if err := a.probe(t.Context(), ls); err != nil {
+		t.Fatalf("first probe: %v", err)
+	}
+	if err := a.probe(t.Context(), ls); !errors.Is(err, errSilent) {
+		t.Errorf("second probe: got %v, want %v", err, errSilent)
+	}
+	ls.answered(ls.all[0].probe)
+	if err := a.probe(t.Context(), ls); err != nil {
+		t.Errorf("a probe after one that came back: %v", err)
+	}
+}
+
+func TestSubscriptionsThatMayNotBeAreAway(t *testing.T) {
 	redis := heraldtest.StartRedisServer(t)
-	quick := func(c *Config) { c.times.probe = 50 * time.Millisecond }
-	a := start(t, redis, quick)
+	a := start(t, redis)
 	a.subscribe(t, "orders", herald.Retention{})
 	redis.Do("ACL", "SETUSER", "default", "resetchannels") // ends the connections that are subscribed
 	a.awaitAway(t)
 	redis.Do("ACL", "SETUSER", "default", "allchannels")
 	a.node.await(t, "Restored", func() bool { return a.node.restored > 0 })
+}
+
+// What is not read from the inbox holds up the connection and nothing else.
+func TestANodeThatIsSlowIsWaitedFor(t *testing.T) {
+	in := newInbox()
+	payload := strings.Repeat("x", maxInbox/2)
+	in.put(message{"a", payload})
+	in.put(message{"a", payload})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		in.put(message{"a", "last"})
+	}()
+	in.restored()
+	if got := len(in.take(nil)); got != 3 {
+		t.Errorf("got %d messages, want the two that fit and the notice", got)
+	}
+	<-done
+	if got := in.take(nil); len(got) != 1 || got[0].payload != "last" {
+		t.Errorf("got %+v, want the last", got)
+	}
 }
 
 func TestScriptsAreSentAgainWhenRedisForgot(t *testing.T) {

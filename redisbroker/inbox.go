@@ -41,6 +41,10 @@ func (in *inbox) put(m message) {
 		<-room
 	}
 	defer in.mu.Unlock()
+	in.addLocked(m)
+}
+
+func (in *inbox) addLocked(m message) {
 	if in.closed {
 		return
 	}
@@ -51,8 +55,13 @@ func (in *inbox) put(m message) {
 	}
 }
 
-// restored tells the node that its subscriptions stand again, after all that came before.
-func (in *inbox) restored() { in.put(message{}) }
+// restored tells the node that its subscriptions stand again, after all that came before. It does not wait
+// for room: it may be the node, called from here, that finds out.
+func (in *inbox) restored() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.addLocked(message{})
+}
 
 func signal(wake chan struct{}) {
 	select {

@@ -139,6 +139,7 @@ func (b *Broker) catchUp(ctx context.Context, ls *links) (next time.Time, err er
 // probe finds a connection on which nothing comes any more though it is open, such as that to a master that
 // is one no longer: what is published to it must come back before the next probe.
 func (b *Broker) probe(ctx context.Context, ls *links) error {
+	b.takeProbes(ls)
 	ctx, cancel := context.WithTimeout(ctx, b.config.times.call)
 	defer cancel()
 	for _, l := range ls.all {
@@ -151,4 +152,16 @@ func (b *Broker) probe(ctx context.Context, ls *links) error {
 		}
 	}
 	return nil
+}
+
+// takeProbes notes all probes that have come back.
+func (b *Broker) takeProbes(ls *links) {
+	for {
+		select {
+		case channel := <-b.subs.probes:
+			ls.answered(channel)
+		default:
+			return
+		}
+	}
 }
