@@ -3,6 +3,7 @@ package herald_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"testing"
 	"time"
@@ -25,7 +26,9 @@ func startNodes(t *testing.T, n int, config herald.Config) []*heraldtest.Server 
 		own := quiet(t, config)
 		own.Broker = broker
 		nodes[i] = heraldtest.Start(t, own)
-		wsEventually(t, "the node has its broker", func() bool { return broker.Check() == nil })
+		wsEventually(t, "the node is ready", func() bool {
+			return httpCall(t, nodes[i].HTTP(), http.MethodGet, nodes[i].URL+"/readyz", "").Status == http.StatusOK
+		})
 	}
 	return nodes
 }

@@ -126,7 +126,9 @@ func (s *Server) Run(ctx context.Context) error {
 	wg.Go(func() { s.loops.Run(looping) })
 	brokerEnded := make(chan error, 1)
 	wg.Go(func() { brokerEnded <- s.broker.Run(looping, node{s}) })
-	s.streams.beside(s.streams.openEvents)
+	if s.config.Broker != nil {
+		wg.Go(func() { s.streams.openEvents(looping) })
+	}
 	var err error
 	select {
 	case <-ctx.Done():

@@ -109,11 +109,11 @@ func (s *Server) serveHealth(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) serveReadiness(w http.ResponseWriter, _ *http.Request) {
 	broken := s.broker.Check()
 	switch {
-	case s.ready() && broken == nil:
+	case s.ready() && broken == nil && s.streams.eventsOpen():
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 	case s.draining():
 		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "draining"})
-	case s.ready():
+	case s.ready() && broken != nil:
 		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "broker unavailable"})
 	default:
 		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "starting"})

@@ -196,12 +196,15 @@ func (s *Server) serveEventStream(w http.ResponseWriter, r *http.Request) {
 
 // resumeEventStream finds where a stream goes on whose client has been here before.
 func (s *Server) resumeEventStream(r *http.Request) (from resumption, since string, err error) {
-	since = lastEventID(r)
-	if since == "" || s.streams.eventSource() == nil {
-		return resumption{}, since, nil
-	}
 	ctx, cancel := context.WithTimeout(r.Context(), openTime)
 	defer cancel()
+	if s.ready() {
+		err = s.streams.awaitEvents(ctx)
+	}
+	since = lastEventID(r)
+	if err != nil || since == "" || s.streams.eventSource() == nil {
+		return resumption{}, since, err
+	}
 	from, err = s.resumeEvents(ctx, since)
 	return from, since, err
 }

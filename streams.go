@@ -23,6 +23,8 @@ type streams struct {
 
 	mu   sync.RWMutex // guards the fields below and the streams'; the locks of logs are not taken under it
 	open map[string]*stream
+
+	cameBack chan struct{} // holds a token when the broker has come back
 }
 
 // stream is one of them. It is guarded by the set's mu, but for what is immutable.
@@ -40,7 +42,9 @@ type stream struct {
 	reading bool          // what was missed is being read
 }
 
-func newStreams(s *Server) *streams { return &streams{server: s, open: map[string]*stream{}} }
+func newStreams(s *Server) *streams {
+	return &streams{server: s, open: map[string]*stream{}, cameBack: make(chan struct{}, 1)}
+}
 
 // needed tells whether somebody who subscribes to a channel has to enter its stream.
 func (ss *streams) needed(channel string) bool {
@@ -56,7 +60,7 @@ func (ss *streams) enter(name string, loop *socket.Loop, then func(error)) (st *
 	if st == nil {
 		st = &stream{name: name, keep: ss.server.histories.of(name), out: ss.outlet(name)}
 		ss.open[name] = st
-		ss.beside(func(ctx context.Context) { ss.begin(ctx, st) })
+		ss.beside(func(ctx context.Context) { _ = ss.begin(ctx, st) }) // whoever waits is told
 	}
 	st.users++
 	if !st.ready {
@@ -65,22 +69,65 @@ func (ss *streams) enter(name string, loop *socket.Loop, then func(error)) (st *
 	return st, st.ready
 }
 
-// openEvents opens the stream of the domain events, which stays open.
+// openEvents opens the stream of the domain events, which stays open, as soon as the broker can.
 func (ss *streams) openEvents(ctx context.Context) {
-	st := &stream{name: EventStream, keep: ss.server.config.EventHistory, out: ss.outlet(EventStream), users: 1}
-	ss.mu.Lock()
-	opened := ss.open[EventStream] != nil
-	if !opened {
+	for {
+		st := &stream{name: EventStream, keep: ss.server.config.EventHistory, out: ss.outlet(EventStream), users: 1}
+		ss.mu.Lock()
 		ss.open[EventStream] = st
-	}
-	ss.mu.Unlock()
-	if !opened {
-		ss.begin(ctx, st)
+		ss.mu.Unlock()
+		if ss.begin(ctx, st) == nil || !ss.awaitBroker(ctx) {
+			return
+		}
 	}
 }
 
+// awaitBroker waits until the broker has come back, or for the next try; false: ctx has ended.
+func (ss *streams) awaitBroker(ctx context.Context) bool {
+	timer := ss.server.config.clock.NewTimer()
+	defer timer.Stop()
+	timer.Set(ss.server.config.clock.Now().Add(retryTime))
+	select {
+	case <-ss.cameBack:
+	case <-timer.C():
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+// awaitEvents waits until the stream of the domain events is open: who listens before would miss some unawares.
+func (ss *streams) awaitEvents(ctx context.Context) error {
+	opened := make(chan error, 1)
+	ss.mu.Lock()
+	st := ss.open[EventStream]
+	switch {
+	case st == nil:
+		opened <- refuse(CodeUnavailable, "the broker is away")
+	case st.ready:
+		opened <- nil
+	default:
+		st.waiting = append(st.waiting, func(err error) { opened <- err })
+	}
+	ss.mu.Unlock()
+	select {
+	case err := <-opened:
+		return err
+	case <-ctx.Done():
+		return unavailable(ctx.Err())
+	}
+}
+
+// eventsOpen tells whether the stream of the domain events is open.
+func (ss *streams) eventsOpen() bool {
+	ss.mu.RLock()
+	defer ss.mu.RUnlock()
+	st := ss.open[EventStream]
+	return st != nil && st.ready
+}
+
 // begin opens a stream with the broker, and tells whoever waits.
-func (ss *streams) begin(ctx context.Context, st *stream) {
+func (ss *streams) begin(ctx context.Context, st *stream) error {
 	opening, cancel := context.WithTimeout(ctx, openTime)
 	defer cancel()
 	at, err := ss.broker().Subscribe(opening, st.name, st.keep)
@@ -104,6 +151,7 @@ func (ss *streams) begin(ctx context.Context, st *stream) {
 	for _, tell := range waiting {
 		tell(err)
 	}
+	return err
 }
 
 // leave counts a connection out.
@@ -191,13 +239,14 @@ func sizeOf(entries []Entry) int {
 	return size
 }
 
-// restored reads what every stream may have missed, and opens that of the domain events where that has failed.
+// restored reads what every stream may have missed.
 func (ss *streams) restored() {
+	select {
+	case ss.cameBack <- struct{}{}:
+	default:
+	}
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	if ss.open[EventStream] == nil {
-		ss.beside(ss.openEvents)
-	}
 	for _, st := range ss.open {
 		st.behind = true
 		ss.readIfBehindLocked(st)

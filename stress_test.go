@@ -119,6 +119,7 @@ type storm struct {
 	changed *sync.Cond
 	begun   int              // messages whose broadcast has begun
 	said    int              // messages whose broadcast has returned
+	all     int              // messages that there will be, known before the last is said; 0: not yet
 	bytes   int              // of them
 	read    [stormSteady]int // messages that the steady have
 	ends    bool             // every life is lived
@@ -210,12 +211,17 @@ func (s *storm) broadcast(random *rand.Rand) error {
 			window = size
 			s.wait(func() bool { return min(s.read[0], s.read[1]) >= n })
 		}
-		s.change(func() { s.begun = n + 1 })
+		var last bool
+		s.change(func() {
+			s.begun = n + 1
+			if last = s.ends; last {
+				s.all = s.begun
+			}
+		})
 		if err := s.srv.Broadcast(s.t.Context(), "feed", strconv.Itoa(n), fill[:size]); err != nil {
 			return err
 		}
-		var last bool
-		s.change(func() { s.said, s.bytes, last = n+1, s.bytes+size, s.ends })
+		s.change(func() { s.said, s.bytes = n+1, s.bytes+size })
 		if last {
 			return nil
 		}
@@ -236,7 +242,7 @@ func (s *storm) readOn(l listener, steady int) error {
 		var last bool
 		s.change(func() {
 			s.read[steady] = h.next
-			last = s.ends && s.said == h.next
+			last = s.all == h.next
 		})
 		if last {
 			return nil

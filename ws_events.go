@@ -29,27 +29,40 @@ func (s *wsSession) subscribeEvents(req wire.Request) error {
 	if err != nil {
 		return err
 	}
-	if !req.HasSinceID || s.server.streams.eventSource() == nil {
-		position := s.listen(all, grant)
-		var recovered *bool
-		if req.HasSinceID {
-			same := req.SinceID == position // without a history only nothing can be recovered
-			recovered = &same
-		}
-		s.tell("subscribed", wire.EventsSubscribed(all, position, recovered))
+	open := s.server.streams.eventsOpen()
+	if open && (!req.HasSinceID || s.server.streams.eventSource() == nil) {
+		s.listenNow(req, all, grant)
 		return nil
 	}
 	s.beside(func(ctx context.Context) func() {
-		from, err := s.server.resumeEvents(ctx, req.SinceID)
+		err := s.server.streams.awaitEvents(ctx)
+		var from resumption
+		if err == nil && req.HasSinceID {
+			from, err = s.server.resumeEvents(ctx, req.SinceID)
+		}
 		return func() {
-			if err != nil {
+			switch {
+			case err != nil:
 				s.refuse(unavailable(err))
-				return
+			case !req.HasSinceID:
+				s.listenNow(req, all, grant)
+			default:
+				s.resumeEvents(req, all, grant, from)
 			}
-			s.resumeEvents(req, all, grant, from)
 		}
 	})
 	return nil
+}
+
+// listenNow answers, and has the events come that are published from now on.
+func (s *wsSession) listenNow(req wire.Request, all []string, grant eventGrant) {
+	position := s.listen(all, grant)
+	var recovered *bool
+	if req.HasSinceID {
+		same := req.SinceID == position // without a history only nothing can be recovered
+		recovered = &same
+	}
+	s.tell("subscribed", wire.EventsSubscribed(all, position, recovered))
 }
 
 // resumeEvents answers, and has the events come that were missed.
