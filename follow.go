@@ -8,7 +8,7 @@ import (
 // follow subscribes to a channel with a history, once it is known whether what the client missed is still there.
 func (s *session) follow(j joining, l *log, members []wire.Member) {
 	if j.since == nil {
-		s.followFrom(j, l, members, l.position().Offset)
+		s.followFromNow(j, l, members)
 		return
 	}
 	switch l.standing(*j.since) {
@@ -19,6 +19,21 @@ func (s *session) follow(j joining, l *log, members []wire.Member) {
 	case unknown:
 		s.askFor(j, l, members)
 	}
+}
+
+// followFromNow has the channel's messages come that are said from now on. A subscription that is open changes
+// nothing: what is on its way to it comes, so the answer tells where it stands.
+func (s *session) followFromNow(j joining, l *log, members []wire.Member) {
+	s.sub.CatchUp()
+	at, open := s.sub.At(j.channel.String())
+	if !open {
+		s.followFrom(j, l, members, l.position().Offset)
+		return
+	}
+	answer := newAnswer(j, members)
+	answer.Newest = &wire.Position{Epoch: at.Epoch, Offset: at.Offset}
+	s.tell("subscription_succeeded", answer.Encode())
+	s.answered(j)
 }
 
 // askFor asks the broker for what the client missed.
