@@ -11,13 +11,13 @@ func (s *session) follow(j joining, l *log, members []wire.Member) {
 		s.followFromNow(j, l, members)
 		return
 	}
-	switch l.standing(*j.since) {
-	case atHand:
+	switch standing := l.standing(*j.since); {
+	case standing == atHand:
 		s.followFrom(j, l, members, j.since.Offset)
-	case tooLate:
-		s.followBehindGap(j, l, members, l.oldest())
-	case unknown:
-		s.askFor(j, l, members)
+	case standing == tooLate && s.conn.Dialect().IsWebSocket():
+		s.followBehindGap(j, l, members, 0)
+	default:
+		s.askFor(j, l, members, standing)
 	}
 }
 
@@ -36,12 +36,12 @@ func (s *session) followFromNow(j joining, l *log, members []wire.Member) {
 	s.answered(j)
 }
 
-// askFor asks the broker for what the client missed.
-func (s *session) askFor(j joining, l *log, members []wire.Member) {
+// askFor asks the broker for what the client missed, or how much of it is lost.
+func (s *session) askFor(j joining, l *log, members []wire.Member, standing standing) {
 	name := j.channel.String()
 	loop := s.conn.Loop()
 	st := s.streams[name]
-	l.want(fetch{after: j.since.Offset, done: func(r hub.Replay, err error) {
+	l.want(fetch{after: j.since.Offset, late: standing == tooLate, done: func(r hub.Replay, err error) {
 		loop.Post(func() {
 			switch {
 			case s.streams[name] != st || s.conn.Closed(): // it has left meanwhile
@@ -50,13 +50,28 @@ func (s *session) askFor(j joining, l *log, members []wire.Member) {
 				s.leaveQuietly(j.channel)
 				s.refuseJoin(name, unavailable(err))
 				s.answered(j)
-			case r.Gap != nil:
-				s.followBehindGap(j, l, members, r.Gap.Offset+1)
+			case j.channel.Type() == Presence: // members may have come and gone meanwhile
+				s.server.rooms.show(loop, name, func(members []wire.Member) {
+					if s.streams[name] != st || s.conn.Closed() {
+						s.answered(j)
+						return
+					}
+					s.goOn(j, l, members, r)
+				})
 			default:
-				s.followFrom(j, l, members, j.since.Offset)
+				s.goOn(j, l, members, r)
 			}
 		})
 	}})
+}
+
+// goOn answers by what the broker has of what the client missed.
+func (s *session) goOn(j joining, l *log, members []wire.Member, r hub.Replay) {
+	if r.Gap != nil {
+		s.followBehindGap(j, l, members, r.Gap.Offset+1)
+	} else {
+		s.followFrom(j, l, members, j.since.Offset)
+	}
 }
 
 // followFrom answers, and has the channel's messages behind an offset come.
@@ -72,7 +87,7 @@ func (s *session) followFrom(j joining, l *log, members []wire.Member, after uin
 }
 
 // followBehindGap answers that what the client missed is lost, and has what is said from now on come. The
-// oldest is what there still is.
+// oldest is the offset of what there still is, of which a WebSocket is not told.
 func (s *session) followBehindGap(j joining, l *log, members []wire.Member, oldest uint64) {
 	newest := wire.Position(l.position())
 	answer := newAnswer(j, members)
