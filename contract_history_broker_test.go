@@ -212,10 +212,14 @@ func TestHistoryOfABrokerThatFails(t *testing.T) {
 	expectNumbers(t, rawOf(c), "orders", epoch, messages-4, messages)
 	numbers(t, srv, "orders", messages+1, 1)
 	expectNumbers(t, rawOf(c), "orders", epoch, messages+1, messages+1)
+	c.Send(map[string]any{"type": "subscribe", "channel": "orders", "since": since(epoch, 50)}) // the open one stays
+	c.ExpectCode("broker_unavailable")
+	numbers(t, srv, "orders", messages+2, 1)
+	expectNumbers(t, rawOf(c), "orders", epoch, messages+2, messages+2)
 	c.Close()
 	fails.Store(false)
 	c = srv.Dial(t)
 	askSince(t, c, "orders", since(epoch, 50)).recovered(t, "yes")
-	expectNumbers(t, rawOf(c), "orders", epoch, 51, messages+1)
+	expectNumbers(t, rawOf(c), "orders", epoch, 51, messages+2)
 	c.Quiet()
 }

@@ -47,7 +47,9 @@ func (s *session) askFor(j joining, l *log, members []wire.Member, standing stan
 			case s.streams[name] != st || s.conn.Closed(): // it has left meanwhile
 				s.answered(j)
 			case err != nil:
-				s.leaveQuietly(j.channel)
+				if !s.sub.Subscribed(name) { // else it stays as it was
+					s.leaveQuietly(j.channel)
+				}
 				s.refuseJoin(name, unavailable(err))
 				s.answered(j)
 			case j.channel.Type() == Presence: // members may have come and gone meanwhile

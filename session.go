@@ -150,11 +150,11 @@ func (s *session) join(j joining) error {
 	case s.sub.Subscribed(name):
 		s.subscribe(j, st, nil)
 		return nil
-	case s.channels() >= s.server.config.Limits.MaxChannels:
-		return refuse(CodeLimitReached, "a connection may have %d channels", s.server.config.Limits.MaxChannels)
 	case entered:
 		s.joinAgain(j)
 		return nil
+	case s.channels() >= s.server.config.Limits.MaxChannels:
+		return refuse(CodeLimitReached, "a connection may have %d channels", s.server.config.Limits.MaxChannels)
 	case s.server.streams.needed(name):
 		s.enter(j)
 		return nil
