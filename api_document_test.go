@@ -46,7 +46,7 @@ func TestOpenAPIDescribesEveryRoute(t *testing.T) {
 	eachOperation(document, func(name string, _ map[string]any) { described = append(described, name) })
 	slices.Sort(described)
 	want := []string{
-		"GET /api/v1/channels", "GET /api/v1/channels/{name}", "GET /api/v1/channels/{name}/members",
+		"GET /api/v1/channels", "GET /api/v1/channels/{name}", "GET /api/v1/channels/{name}/history", "GET /api/v1/channels/{name}/members",
 		"GET /api/v1/channels/{name}/subscribers", "GET /api/v1/events/{id}", "POST /api/v1/broadcast",
 		"POST /api/v1/broadcast/batch", "POST /api/v1/connections/{socketId}/disconnect", "POST /api/v1/events",
 		"POST /api/v1/users/{id}/disconnect",

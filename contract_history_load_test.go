@@ -319,3 +319,52 @@ func slowly(t *testing.T, srv *heraldtest.Server, over string, from *herald.Posi
 	askSince(t, c, "orders", from).recovered(t, "yes")
 	return func() keptMessage { return parseKept(t, c.Next().Raw) }
 }
+
+// Several channels are caught up over one connection, beside what is said meanwhile: each is whole, and the id of
+// a stream names what it has.
+func TestHistoryOfSeveralChannelsAtOnce(t *testing.T) {
+	const messages, size = 300, 4 << 10
+	for _, over := range []string{"socket", "stream"} {
+		t.Run(over, func(t *testing.T) {
+			channels := []string{"a", "b", "c", "d"}
+			config := keeping(messages+1, channels...)
+			config.Limits.MaxQueue = 128 << 10
+			srv := startQuiet(t, config)
+			epochs := map[string]string{}
+			var id []string
+			for _, channel := range channels {
+				epochs[channel] = epochOf(t, srv, channel)
+				id = append(id, position(channel, epochs[channel], 0))
+				for i := range messages {
+					broadcast(t, srv, channel, "n", large(i+1, size))
+				}
+			}
+			var next func() string
+			if over == "stream" {
+				next = textOf(streamFrom(t, srv, strings.Join(channels, ","), idWith(id...)))
+			} else {
+				c := srv.Dial(t)
+				for _, channel := range channels {
+					c.Send(map[string]any{"type": "subscribe", "channel": channel, "since": since(epochs[channel], 0)})
+				}
+				next = rawOf(c)
+			}
+			got := map[string]uint64{}
+			joined := 0
+			for want := len(channels) * (messages + 2); want > 0; want-- {
+				m := parseKept(t, next())
+				if m.Type == "subscription_succeeded" {
+					m.recovered(t, "yes")
+					if joined++; joined == len(channels) { // while they are caught up
+						for _, channel := range channels {
+							broadcast(t, srv, channel, "n", large(messages+1, size))
+						}
+					}
+					continue
+				}
+				got[m.Channel]++
+				m.isAt(t, epochs[m.Channel], got[m.Channel])
+			}
+		})
+	}
+}
