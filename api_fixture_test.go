@@ -24,7 +24,7 @@ import (
 // apiKeyFor is the key that opens one scope of an apiFixture.
 func apiKeyFor(scope Scope) string { return "the key for " + string(scope) + ", long enough" }
 
-// apiFixture is a running server with a key for each scope.
+// apiFixture is a running server with a key for each scope, and a channel "kept" that has a history.
 type apiFixture struct {
 	*Server
 	url string
@@ -36,6 +36,7 @@ func newAPIFixture(t testing.TB, c Config) *apiFixture {
 		c.APIKeys = append(c.APIKeys, APIKey{Name: string(scope), Key: apiKeyFor(scope), Scopes: []Scope{scope}})
 	}
 	c.AdminRole = cmp.Or(c.AdminRole, "admin")
+	c.History = append(c.History, HistoryRule{Channels: "kept", Keep: Retention{Count: 10, Age: time.Minute}})
 	c.Users.Secrets = []string{testSecret}
 	c.AuthSecrets = []string{testSecret}
 	c.DrainTimeout = time.Millisecond

@@ -31,7 +31,7 @@ var apiRoutes = []struct {
 	{"GET", "/api/v1/events/known", "", ScopeRead, 200},
 	{"GET", "/api/v1/channels", "", ScopeRead, 200},
 	{"GET", "/api/v1/channels/orders", "", ScopeRead, 200},
-	{"GET", "/api/v1/channels/orders/history", "", ScopeRead, 200},
+	{"GET", "/api/v1/channels/kept/history", "", ScopeRead, 200},
 	{"GET", "/api/v1/channels/orders/members", "", ScopeRead, 200},
 	{"GET", "/api/v1/channels/orders/subscribers", "", ScopeRead, 200},
 	{"POST", "/api/v1/connections/1.2/disconnect", "", ScopeAdmin, 200},

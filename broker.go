@@ -12,8 +12,8 @@ import (
 // The methods are safe for concurrent use and end with their context. One that the broker cannot serve now
 // fails with [CodeUnavailable], at once where it knows and within seconds where it does not.
 type Broker interface {
-	// Run serves a node until ctx ends. It is called once, before any other method, and returns an error
-	// only where it could not begin. What goes wrong later it mends by itself.
+	// Run serves a node until ctx ends. It is called once, and returns an error only where it could not begin.
+	// What goes wrong later it mends by itself. Before it has begun the broker is away.
 	Run(ctx context.Context, node Node) error
 	// Check says why the broker cannot serve now; nil: it can.
 	Check() error

@@ -111,7 +111,7 @@ func testGoGet(t *testing.T, command string) {
 
 // knownImports are the packages that a fragment of the documentation may use.
 var knownImports = []string{
-	"context", "encoding/json", "log", "net/http", "testing",
+	"context", "encoding/json", "log", "net/http", "testing", "time",
 	"github.com/herald-events/herald", "github.com/herald-events/herald/heraldtest",
 }
 

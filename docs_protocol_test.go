@@ -24,6 +24,7 @@ const (
 	pageSocketID = "137204873.482911"
 	pageStreamID = "sse-4XKQ7ZPM2N5WJ3RDYB6TLCVHGA"
 	pageToken    = "<JWT>"
+	pageEpoch    = "K3V9QZJ2MX4A"
 	pageSecret   = "choose-a-long-secret"
 )
 
@@ -72,12 +73,14 @@ type conversation struct {
 	replied     string            // and its answer
 	tokens      map[string]string // channel tokens: those of the page, and what they are here
 	signed      string            // what the page's last channel token is
+	epoch       string            // of the page's channel with history
+	kept        uint64            // the offset of the last message on it
 }
 
 func newConversation(t *testing.T, blocks []docBlock) *conversation {
 	t.Helper()
 	c := &conversation{
-		server: heraldtest.Start(t, herald.Config{AuthSecrets: []string{pageSecret}}),
+		server: heraldtest.Start(t, herald.Config{AuthSecrets: []string{pageSecret}, History: keeping(10, "kept.*").History}),
 		others: map[string]*heraldtest.Client{},
 		tokens: map[string]string{},
 	}
@@ -109,6 +112,9 @@ func (c *conversation) here(text string) string {
 	text = strings.ReplaceAll(text, pageToken, c.token)
 	if c.socket != nil {
 		text = strings.ReplaceAll(text, pageSocketID, c.socket.SocketID)
+	}
+	if c.epoch != "" {
+		text = strings.ReplaceAll(text, pageEpoch, c.epoch)
 	}
 	return strings.ReplaceAll(text, pageStreamID, c.streamID)
 }
@@ -147,8 +153,17 @@ func (c *conversation) hear(t *testing.T, text string) {
 	case c.toOthers != nil:
 		sameFrame(t, text, c.toOthers.Next().Raw)
 	default:
-		c.cause(t, want)
-		sameFrame(t, c.here(text), c.socket.Next().Raw)
+		if offset := decode[keptMessage](t, text).Offset; offset == nil || want.Type != "event" {
+			c.cause(t, want)
+		} else if *offset > c.kept { // else it is replayed
+			c.kept = *offset
+			c.cause(t, want)
+		}
+		got := c.socket.Next()
+		if epoch := decode[keptMessage](t, got.Raw).Epoch; epoch != "" {
+			c.epoch = epoch
+		}
+		sameFrame(t, c.here(text), got.Raw)
 	}
 }
 
@@ -294,7 +309,11 @@ func (c *conversation) hearStream(t *testing.T, text string) {
 		if strings.HasPrefix(want, "retry: ") && got.Retry > 0 || strings.HasPrefix(want, ":") && got.Raw == want {
 			continue
 		}
-		if m == nil || m[1] != got.Event || m[2] != got.ID {
+		id := "" // of the block, not of the stream
+		if came := eventBlock.FindStringSubmatch(got.Raw); came != nil {
+			id = came[2]
+		}
+		if m == nil || m[1] != got.Event || m[2] != id {
 			t.Fatalf("got\n%s\nwant\n%s", got.Raw, want)
 		}
 		if id := regexp.MustCompile(`sse-\w+`).FindString(got.Data); id != "" {

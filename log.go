@@ -54,6 +54,8 @@ type log struct {
 type fetch struct {
 	after uint64
 	done  func(hub.Replay, error)
+	// late says that what he missed cannot be filled: he is told of the gap up to the oldest that is kept.
+	late bool
 	// patient says that he waits until the broker answers; others are told of its errors.
 	patient bool
 }

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// restAge is how long a history lives on when all of it is too old, so that who comes back late to a
-	// quiet channel learns that nothing was missed.
+	// restAge is how long a history lives on that nobody uses and of which all is too old, so that who comes
+	// back late to a quiet channel learns that nothing was missed.
 	restAge = 24 * time.Hour
 	// maxEmptyHistories is how many may live of channels on which nothing was ever said: a position on each
 	// was told to somebody, but names cost nothing.
@@ -32,8 +32,8 @@ type memoryBroker struct {
 
 	mu      sync.Mutex // guards the fields below; the locks of streams are not taken under it
 	streams map[string]*memoryStream
-	quiet   *list.List // the streams, whoever was spoken on longest ago first
-	empty   *list.List // those on which nothing was ever said, likewise
+	quiet   *list.List // the streams of which nobody is told, whoever was used longest ago first
+	empty   *list.List // those of them on which nothing was ever said, likewise
 }
 
 // memoryStream is the history of one stream.
@@ -42,9 +42,10 @@ type memoryStream struct {
 	keep Retention
 
 	// Guarded by the broker's mu.
-	place *list.Element
+	told  bool          // the node is subscribed to it: it lives on
+	place *list.Element // in one of the lists, unless it is told
 	empty bool
-	used  time.Time // when it was last spoken on
+	used  time.Time // when it was last asked for, spoken on, or told
 
 	// mu guards the fields below. It is held from the numbering of a publication to its delivery, so that they
 	// are delivered in order.
@@ -95,6 +96,7 @@ type use uint8
 const (
 	asked  use = iota // for where it stands
 	spoken            // to publish on it
+	listed            // to be told of it
 )
 
 // stream is the stream of that name, which begins where there is none.
@@ -108,23 +110,38 @@ func (b *memoryBroker) stream(name string, keep Retention, why use) *memoryStrea
 		bounds := history.Bounds{Count: keep.Count, Age: keep.Age, Bytes: historyBytes}
 		s = &memoryStream{name: name, keep: keep, empty: true, epoch: rand.Text()[:12], ring: history.NewRing[Publication](bounds, 0)}
 		b.streams[name] = s
-		s.place = b.empty.PushBack(s)
 	}
-	switch {
-	case why == spoken && s.empty:
-		s.empty, s.used = false, now
-		b.empty.Remove(s.place)
-		s.place = b.quiet.PushBack(s)
-	case why == spoken:
-		s.used = now
-		b.quiet.MoveToBack(s.place)
-	case s.empty:
-		b.empty.MoveToBack(s.place)
-	}
+	b.unlistLocked(s)
+	s.used = now
+	s.empty = s.empty && why != spoken
+	s.told = s.told || why == listed
+	b.listLocked(s)
 	return s
 }
 
-// forgetLocked ends streams that nobody has spoken on for long; b.mu must be held.
+// listLocked makes a stream the last of its list to be forgotten, unless the node is told of it; b.mu must be
+// held.
+func (b *memoryBroker) listLocked(s *memoryStream) {
+	if !s.told {
+		s.place = b.listOf(s).PushBack(s)
+	}
+}
+
+func (b *memoryBroker) unlistLocked(s *memoryStream) {
+	if s.place != nil {
+		b.listOf(s).Remove(s.place)
+		s.place = nil
+	}
+}
+
+func (b *memoryBroker) listOf(s *memoryStream) *list.List {
+	if s.empty {
+		return b.empty
+	}
+	return b.quiet
+}
+
+// forgetLocked ends streams that nobody has used for long; b.mu must be held.
 func (b *memoryBroker) forgetLocked(now time.Time) {
 	for b.empty.Len() > maxEmptyHistories {
 		b.dropLocked(b.empty)
@@ -148,14 +165,22 @@ func (b *memoryBroker) Subscribe(_ context.Context, stream string, keep Retentio
 	if !keep.keeps() {
 		return Position{}, nil
 	}
-	s := b.stream(stream, keep, asked)
+	s := b.stream(stream, keep, listed)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Position{s.epoch, s.ring.Newest()}, nil
 }
 
 // Unsubscribe implements Streams.
-func (b *memoryBroker) Unsubscribe(string) {}
+func (b *memoryBroker) Unsubscribe(stream string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s := b.streams[stream]; s != nil {
+		b.unlistLocked(s)
+		s.told, s.used = false, b.clock.Now()
+		b.listLocked(s)
+	}
+}
 
 // Read implements Streams.
 func (b *memoryBroker) Read(_ context.Context, stream string, keep Retention, r Range) (Page, error) {

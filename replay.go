@@ -27,13 +27,6 @@ func (l *log) standing(since Position) standing {
 	return atHand
 }
 
-// oldest is the offset of the oldest that is at hand.
-func (l *log) oldest() uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.ring.Oldest()
-}
-
 // After implements hub.Source.
 func (l *log) After(offset uint64) hub.Replay {
 	l.mu.Lock()
@@ -83,6 +76,9 @@ func (l *log) wanted() (Range, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.serveLocked(func(f fetch) (hub.Replay, bool) {
+		if f.late {
+			return hub.Replay{}, false
+		}
 		r := l.replayLocked(f.after)
 		return r, !r.Away
 	})
@@ -93,7 +89,9 @@ func (l *log) wanted() (Range, bool) {
 	from := l.ring.Oldest() - 1
 	from -= min(from, pageEntries)
 	for _, f := range l.fetches {
-		from = min(from, f.after)
+		if !f.late {
+			from = min(from, f.after)
+		}
 	}
 	return Range{After: from, Limit: pageEntries}, true
 }
@@ -129,6 +127,9 @@ func (l *log) fetched(p Page) {
 		}
 	}
 	l.serveLocked(func(f fetch) (hub.Replay, bool) {
+		if f.late {
+			return hub.Replay{Gap: l.out.gap(Position{p.Newest.Epoch, p.Oldest - 1})}, true
+		}
 		lost := f.after+1 < first || p.Newest.Epoch != l.epoch
 		return hub.Replay{Gap: l.out.gap(Position{p.Newest.Epoch, first - 1})}, lost
 	})

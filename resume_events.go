@@ -24,34 +24,31 @@ func (s *Server) resumeEvents(ctx context.Context, since string) (resumption, er
 	if err != nil {
 		return resumption{}, err
 	}
-	before := Position{l.position().Epoch, l.oldest() - 1}
-	lost := resumption{source: l, oldest: eventPosition(before)}
 	found := resumption{recovered: true, after: at.Offset, source: l}
-	if !known {
-		return lost, nil
+	standing := tooLate
+	if known {
+		standing = l.standing(at)
 	}
-	switch l.standing(at) {
-	case atHand:
+	if standing == atHand {
 		return found, nil
-	case tooLate:
-		return lost, nil
 	}
-	r, err := l.await(ctx, at.Offset)
+	r, err := l.await(ctx, fetch{after: at.Offset, late: standing == tooLate})
 	if r.Gap != nil {
-		lost.oldest = eventPosition(Position{before.Epoch, r.Gap.Offset})
-		return lost, err
+		before := Position{l.position().Epoch, r.Gap.Offset}
+		return resumption{source: l, oldest: eventPosition(before)}, err
 	}
 	return found, err
 }
 
-// await waits until it is known what follows an offset.
-func (l *log) await(ctx context.Context, after uint64) (hub.Replay, error) {
+// await waits for what a fetch gets.
+func (l *log) await(ctx context.Context, f fetch) (hub.Replay, error) {
 	type answer struct {
 		replay hub.Replay
 		err    error
 	}
 	answered := make(chan answer, 1)
-	l.want(fetch{after: after, done: func(r hub.Replay, err error) { answered <- answer{r, err} }})
+	f.done = func(r hub.Replay, err error) { answered <- answer{r, err} }
+	l.want(f)
 	select {
 	case a := <-answered:
 		return a.replay, a.err

@@ -33,9 +33,10 @@ type session struct {
 	id     string // its socket id or connection id
 	ip     netip.Addr
 
-	user    *User              // nil: nobody
-	members map[string]string  // its member id on each presence channel that it has joined
-	streams map[string]*stream // of the channels that it is in, or coming into, where they have one
+	user    *User                // nil: nobody
+	members map[string]string    // its member id on each presence channel that it has joined
+	streams map[string]*stream   // of the channels that it is in, or coming into, where they have one
+	again   map[string][]joining // joins of a channel that it is coming into: they have their turn then
 
 	userBy time.Time // a user must have come by then; zero: need not
 	goAt   time.Time // the drain closes it then; zero: not draining
@@ -150,10 +151,11 @@ func (s *session) join(j joining) error {
 	case s.sub.Subscribed(name):
 		s.subscribe(j, st, nil)
 		return nil
+	case entered:
+		s.joinAgain(j)
+		return nil
 	case s.channels() >= s.server.config.Limits.MaxChannels:
 		return refuse(CodeLimitReached, "a connection may have %d channels", s.server.config.Limits.MaxChannels)
-	case entered:
-		return refuse(CodeConflict, "a subscribe to %s is under way", name)
 	case s.server.streams.needed(name):
 		s.enter(j)
 		return nil
@@ -287,10 +289,43 @@ func newAnswer(j joining, members []wire.Member) wire.Subscribed {
 	return answer
 }
 
+// answered ends a join, and has those of the same channel go on that came meanwhile.
 func (s *session) answered(j joining) {
 	if j.joined != nil {
 		j.joined()
 	}
+	name := j.channel.String()
+	waiting := s.again[name]
+	delete(s.again, name)
+	for _, next := range waiting {
+		if s.conn.Closed() {
+			s.answered(next)
+		} else if err := s.join(next); err != nil {
+			s.refuseJoin(name, err)
+			s.answered(next)
+		}
+	}
+}
+
+// dropAgain forgets the joins that wait for another one.
+func (s *session) dropAgain(name string) {
+	waiting := s.again[name]
+	delete(s.again, name)
+	for _, j := range waiting {
+		if j.joined != nil {
+			j.joined()
+		}
+	}
+}
+
+// joinAgain joins once a join of the same channel that is under way is answered: only those of a stream come
+// while one is.
+func (s *session) joinAgain(j joining) {
+	if s.again == nil {
+		s.again = map[string][]joining{}
+	}
+	name := j.channel.String()
+	s.again[name] = append(s.again[name], j)
 }
 
 func (s *session) refuseJoin(channel string, err error) {
@@ -300,6 +335,7 @@ func (s *session) refuseJoin(channel string, err error) {
 
 // leave unsubscribes and answers.
 func (s *session) leave(channel Channel) {
+	s.dropAgain(channel.String())
 	s.leaveQuietly(channel)
 	s.tell("unsubscribed", wire.Unsubscribed(channel.String()))
 }

@@ -18,11 +18,12 @@ func (s *streamSession) greet(since string, first []firstJoin) {
 	if len(s.missed) == 0 {
 		since = "" // nothing that this server has ever said
 	}
-	connected := wire.StreamConnected(s.id)
 	if !s.server.resumable(first) {
-		connected = wire.StreamConnectedForGood(s.id)
+		s.conn.SendBlock(wire.Block("event", "", wire.StreamConnectedForGood(s.id)))
+		s.conn.SendBlock(positionBlock{}.Block()) // or the client would come back with what it came with
+		return
 	}
-	s.conn.SendBlock(wire.Block("event", since, connected))
+	s.conn.SendBlock(wire.Block("event", since, wire.StreamConnected(s.id)))
 	s.told = since != ""
 	s.sub.Positions(s.positionBlock)
 }

@@ -78,8 +78,8 @@ func (s *wsSession) resumeEvents(req wire.Request, all []string, grant eventGran
 			to[i].After = from.after
 		}
 	}
-	position := s.server.position(s.sub.Listen(to, from.source))
-	if from.recovered {
+	position := s.position(s.sub.Listen(to, from.source))
+	if after, _ := s.sub.Behind(); from.recovered && after >= from.after {
 		position = req.SinceID // what was missed is still to come
 	}
 	s.tell("subscribed", wire.EventsSubscribed(all, position, &from.recovered))
@@ -96,7 +96,18 @@ func checkPatternCount(patterns []string) error {
 // listen puts granted patterns in force and returns the position before the next event.
 func (s *wsSession) listen(patterns []string, grant eventGrant) (position string) {
 	s.patterns = patterns
-	return s.server.position(s.sub.Listen(listening(s.user, grant), s.server.streams.eventSource()))
+	return s.position(s.sub.Listen(listening(s.user, grant), s.server.streams.eventSource()))
+}
+
+// position is where the connection stands among the domain events: after the newest of them, or where it is fed
+// from the history.
+func (s *wsSession) position(newest string) string {
+	after, behind := s.sub.Behind()
+	_, l := s.server.streams.find(EventStream)
+	if behind && l != nil {
+		return eventPosition(Position{l.position().Epoch, after})
+	}
+	return s.server.position(newest)
 }
 
 // listenAgain asks a renewed token for what the connection listens to, and drops what it does not cover.

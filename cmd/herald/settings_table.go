@@ -10,7 +10,7 @@ import (
 )
 
 // table is every setting there is, in the order in which they are shown.
-var table = slices.Concat(addresses, users, access, serverAPI, limits, keepAlive, nodes, logs, later)
+var table = slices.Concat(addresses, users, access, serverAPI, histories, limits, keepAlive, nodes, logs, later)
 
 // grouped puts settings under a title of the help.
 func grouped(title string, rows ...setting) []setting {
@@ -153,6 +153,21 @@ var serverAPI = grouped("Server API",
 	},
 )
 
+var histories = grouped("History",
+	setting{
+		key: "history", list: true,
+		help:  "What channels keep for clients that were away: pattern=count/duration, comma-separated; none for none.",
+		field: "History",
+		put:   into(asHistory, func(o *options) *[]herald.HistoryRule { return &o.herald.History }),
+	},
+	setting{
+		key: "event_history", def: "10000/1h",
+		help:  "What is kept of domain events: count/duration; 0 for nothing.",
+		field: "EventHistory",
+		put:   into(asEventHistory, func(o *options) *herald.Retention { return &o.herald.EventHistory }),
+	},
+)
+
 var limits = grouped("Limits",
 	setting{
 		key: "max_connections", def: "0",
@@ -256,8 +271,6 @@ var nodes = grouped("More than one node",
 // them out.
 var later = []setting{
 	notYet("store_url", "nothing is kept", "none", "sqlite::memory:"),
-	notYet("history", "channels have no history", "none"),
-	notYet("event_history", "domain events have no history", "0"),
 	notYet("webhook_allow_private", "there are no webhooks", "false"),
 	notYet("webhook_retry", "there are no webhooks"),
 	notYet("encryption_key", "nothing is kept"),

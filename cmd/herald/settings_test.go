@@ -65,6 +65,8 @@ func TestEverySettingReachesItsPlace(t *testing.T) {
 		"client_event_rate":        {"50", func(o *options) any { return o.herald.ClientEvents.Rate }, 50},
 		"api_key":                  {secret1, func(o *options) any { return o.herald.APIKeys }, []herald.APIKey{{Name: "api_key", Key: secret1, Scopes: []herald.Scope{herald.ScopeAll}}}},
 		"admin_role":               {"boss", func(o *options) any { return o.herald.AdminRole }, "boss"},
+		"history":                  {"orders=5/1h", func(o *options) any { return o.herald.History }, []herald.HistoryRule{{Channels: "orders", Keep: herald.Retention{Count: 5, Age: time.Hour}}}},
+		"event_history":            {"5/1h", func(o *options) any { return o.herald.EventHistory }, herald.Retention{Count: 5, Age: time.Hour}},
 		"max_connections":          {"1000", func(o *options) any { return o.herald.Limits.MaxConnections }, 1000},
 		"max_connections_per_ip":   {"20", func(o *options) any { return o.herald.Limits.MaxConnectionsPerIP }, 20},
 		"max_channels":             {"5", func(o *options) any { return o.herald.Limits.MaxChannels }, 5},
@@ -113,6 +115,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := herald.Config{
 		EventAccess:  herald.EventsByClaims,
+		EventHistory: herald.Retention{Count: 10_000, Age: time.Hour},
 		Authorizer:   herald.ByClaims(),
 		ClientEvents: herald.ClientEvents{Channels: []string{"private-**", "presence-**"}, Rate: 10},
 		Limits:       herald.Limits{MaxChannels: 200, MaxPayloadSize: 1 << 20, MaxQueue: 4 << 20, MaxQueueTotal: 256 << 20},
@@ -209,6 +212,48 @@ func TestClientEventsCanBeSwitchedOff(t *testing.T) {
 	}
 }
 
+func TestHistorySettings(t *testing.T) {
+	hour := func(count int) herald.Retention { return herald.Retention{Count: count, Age: time.Hour} }
+	for text, want := range map[string][]herald.HistoryRule{
+		"none":                       nil,
+		"orders=100/1h":              {{Channels: "orders", Keep: hour(100)}},
+		"a=b=5/60m, private-**=1/1h": {{Channels: "a=b", Keep: hour(5)}, {Channels: "private-**", Keep: hour(1)}},
+		"a%2Cb=5/1h":                 {{Channels: "a,b", Keep: hour(5)}},
+	} {
+		o, found := loadFrom(t, []string{"HERALD_HISTORY=" + text})
+		if len(found) > 0 || !reflect.DeepEqual(o.herald.History, want) {
+			t.Errorf("%s: got %v and %v, want %v", text, o.herald.History, found, want)
+		}
+	}
+	for text, want := range map[string]herald.Retention{
+		"": hour(10_000), "0": {Count: -1}, "none": {Count: -1}, "5/60m": hour(5),
+	} {
+		var env []string
+		if text != "" {
+			env = []string{"HERALD_EVENT_HISTORY=" + text}
+		}
+		o, found := loadFrom(t, env)
+		if len(found) > 0 || o.herald.EventHistory != want {
+			t.Errorf("%s: got %v and %v, want %v", text, o.herald.EventHistory, found, want)
+		}
+	}
+	for setting, want := range map[string]string{
+		"HERALD_HISTORY=orders":       `"orders" is not a pattern with what it keeps, such as orders.*=100/1h`,
+		"HERALD_HISTORY==5/1h":        `"=5/1h" is not a pattern with what it keeps, such as orders.*=100/1h`,
+		"HERALD_HISTORY=orders=5":     `"5" is not a number and a duration such as 100/1h`,
+		"HERALD_HISTORY=orders=0/1h":  "0 is too small; at least 1 is needed",
+		"HERALD_HISTORY=orders=5/1h,": "entry 2 of 2 is empty",
+		"HERALD_EVENT_HISTORY=5":      `"5" is not a number and a duration such as 100/1h`,
+		"HERALD_EVENT_HISTORY=x/1h":   `"x" is not a whole number`,
+		"HERALD_EVENT_HISTORY=5/1d":   `"1d" is not a duration such as 500ms, 30s or 1h30m`,
+	} {
+		_, found := loadFrom(t, []string{setting})
+		if len(found) != 1 || found[0].message != want {
+			t.Errorf("%s: got %v, want %q", setting, found, want)
+		}
+	}
+}
+
 func TestChannelAccess(t *testing.T) {
 	o, found := loadFrom(t, nil, "--auth-secret="+secret1+","+secret2, "--channel-access=https://app.example.com/herald")
 	if want := herald.ByCallback("https://app.example.com/herald", secret1); len(found) > 0 || reflect.TypeOf(o.herald.Authorizer) != reflect.TypeOf(want) {
@@ -230,15 +275,14 @@ func TestChannelAccess(t *testing.T) {
 // TestSettingsOfLaterVersions: what cannot be honoured is refused, what says "off" is not.
 func TestSettingsOfLaterVersions(t *testing.T) {
 	off := []string{
-		"HERALD_STORE_URL=none", "HERALD_HISTORY=none", "HERALD_EVENT_HISTORY=0",
+		"HERALD_STORE_URL=none",
 		"HERALD_WEBHOOK_ALLOW_PRIVATE=false", "HERALD_NOTICES=none",
 	}
 	if _, found := loadFrom(t, off); len(found) > 0 {
 		t.Errorf("got %v, want no problem", found)
 	}
 	on := []string{
-		"HERALD_STORE_URL=sqlite:herald.db", "HERALD_HISTORY=**=10/1h",
-		"HERALD_EVENT_HISTORY=10/1h", "HERALD_WEBHOOK_ALLOW_PRIVATE=true",
+		"HERALD_STORE_URL=sqlite:herald.db", "HERALD_WEBHOOK_ALLOW_PRIVATE=true",
 		"HERALD_WEBHOOK_RETRY=5s", "HERALD_ENCRYPTION_KEY=k", "HERALD_NOTICES=**",
 	}
 	_, found := loadFrom(t, on)

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/herald-events/herald"
 )
 
 // This file reads the texts of settings. An error never quotes a text that may hold a secret.
@@ -49,6 +51,52 @@ func asPatterns(text string) ([]string, error) {
 		return []string{}, nil
 	}
 	return asList(text)
+}
+
+// asHistory reads what channels keep: pattern=count/duration, comma-separated.
+func asHistory(text string) ([]herald.HistoryRule, error) {
+	if text == "none" {
+		return nil, nil
+	}
+	entries, err := asList(text)
+	if err != nil {
+		return nil, err
+	}
+	rules := make([]herald.HistoryRule, len(entries))
+	for i, entry := range entries {
+		sign := strings.LastIndex(entry, "=") // a channel's name may have one
+		if sign < 1 {
+			return nil, fmt.Errorf("%q is not a pattern with what it keeps, such as orders.*=100/1h", entry)
+		}
+		keep, err := asRetention(entry[sign+1:])
+		if err != nil {
+			return nil, err
+		}
+		rules[i] = herald.HistoryRule{Channels: entry[:sign], Keep: keep}
+	}
+	return rules, nil
+}
+
+// asEventHistory reads what is kept of the domain events; 0 keeps nothing.
+func asEventHistory(text string) (herald.Retention, error) {
+	if text == "0" || text == "none" {
+		return herald.Retention{Count: -1}, nil
+	}
+	return asRetention(text)
+}
+
+// asRetention reads count/duration.
+func asRetention(text string) (herald.Retention, error) {
+	digits, long, found := strings.Cut(text, "/")
+	if !found {
+		return herald.Retention{}, fmt.Errorf("%q is not a number and a duration such as 100/1h", text)
+	}
+	n, err := atLeast(1)(digits)
+	if err != nil {
+		return herald.Retention{}, err
+	}
+	age, err := asDuration(long)
+	return herald.Retention{Count: n, Age: age}, err
 }
 
 // oneOf is a parser of words: each known text stands for a value.

@@ -63,6 +63,7 @@ func (s *shard) follow(t *topic, m Message) {
 			}
 		case f.meets(m.Offset):
 			s.settle(t)
+			t.kept.offset = max(t.kept.offset, m.Offset-1) // where its members are, until the flush
 			delete(t.kept.followers, sub)
 			slot := sub.slot(t)
 			sub.channels[slot].index = int32(len(t.members))
@@ -104,19 +105,32 @@ func (sub *Subscriber) TellPositions() {
 	}
 }
 
+// At is where the connection stands in a channel's history, if it is in the channel and that has one.
+func (sub *Subscriber) At(channel string) (at Point, ok bool) {
+	for _, m := range sub.channels {
+		if m.topic.name == channel && m.topic.kept != nil {
+			return sub.point(m), true
+		}
+	}
+	return Point{}, false
+}
+
 // points are where the connection stands in the histories of its channels.
 func (sub *Subscriber) points() []Point {
 	points := make([]Point, 0, len(sub.channels))
 	for _, m := range sub.channels {
-		t := m.topic
-		if t.kept == nil {
-			continue
+		if m.topic.kept != nil {
+			points = append(points, sub.point(m))
 		}
-		at := t.kept.offset
-		if m.index == follows {
-			at = t.kept.followers[sub].after
-		}
-		points = append(points, Point{t.name, t.kept.epoch, at})
 	}
 	return points
+}
+
+func (sub *Subscriber) point(m membership) Point {
+	kept := m.topic.kept
+	at := kept.offset
+	if m.index == follows {
+		at = kept.followers[sub].after
+	}
+	return Point{m.topic.name, kept.epoch, at}
 }

@@ -12,7 +12,7 @@ type Listening struct {
 	Pattern pattern.Pattern
 	// Owner is the user whose events alone are wanted; empty: everybody's.
 	Owner string
-	// After is the offset behind which it wants them, or [Now].
+	// After is the offset behind which it wants them, or [Now]. What it wants already begins where it began.
 	After uint64
 }
 
@@ -30,9 +30,19 @@ func (l Listening) wants(e *Event) bool {
 // listener is a subscriber's part in the domain events.
 type listener struct {
 	to      []Listening
-	last    uint64 // the post of its last event, which it gets once
-	waiting []line // events, for the queue's flush
+	heard   []heard // what it has of what it is fed; nil unless it follows
+	last    uint64  // the post of its last event, which it gets once
+	waiting []line  // events, for the queue's flush
 }
+
+// heard is what a connection has: what it listened to, up to an offset.
+type heard struct {
+	Listening
+	until uint64
+}
+
+// maxHeard bounds what is known of that. Of more the connection may get an event again.
+const maxHeard = 200
 
 // events are the domain events as one loop sees them.
 type events struct {
@@ -47,10 +57,10 @@ func newEvents() events {
 }
 
 // Listen replaces which domain events the connection gets; those that it is to get from the history come from
-// source. It returns the id of the newest event that came before, which may be empty.
+// source, but for those that it has. It returns the id of the newest event that came before, which may be empty.
 func (sub *Subscriber) Listen(to []Listening, source Source) (newest string) {
 	es := &sub.shard.events
-	to = sub.from(to)
+	to, heard, from := sub.goOn(to)
 	sub.stopListening()
 	switch {
 	case sub.listener != nil:
@@ -58,12 +68,13 @@ func (sub *Subscriber) Listen(to []Listening, source Source) (newest string) {
 	case len(to) > 0:
 		sub.listener = &listener{to: to}
 	}
-	from, until := es.offset, es.offset
+	until := es.offset
 	for _, l := range to {
-		from, until = min(from, l.After), max(until, l.After)
+		until = max(until, l.After)
 	}
 	if from < es.offset || until > es.offset {
 		f := &follower{sub: sub, source: source, wants: sub.wantsEvent, after: from, least: until + 1}
+		sub.listener.heard = heard
 		es.followers[sub] = f
 		f.pull()
 	} else {
@@ -72,33 +83,69 @@ func (sub *Subscriber) Listen(to []Listening, source Source) (newest string) {
 	return es.newest
 }
 
-// from says for each where it begins: what is wanted already goes on where the connection is.
-func (sub *Subscriber) from(to []Listening) []Listening {
-	es := &sub.shard.events
-	now := es.offset
-	if f := es.followers[sub]; f != nil {
-		now = f.after
+// Behind tells up to which offset the connection has the domain events, if it is still fed from the history.
+func (sub *Subscriber) Behind() (offset uint64, ok bool) {
+	if f := sub.shard.events.followers[sub]; f != nil {
+		return f.after, true
 	}
-	to = slices.Clone(to)
-	for i := range to {
-		if to[i].After != Now {
-			continue
-		}
-		to[i].After = es.offset
-		if sub.listener == nil {
-			continue
-		}
-		if before := slices.IndexFunc(sub.listener.to, to[i].same); before >= 0 {
-			to[i].After = max(now, sub.listener.to[before].After)
+	return 0, false
+}
+
+// goOn says for each where it begins, what the connection has of all that, and from where on it is to be fed: what
+// it listens to already goes on where it is.
+func (sub *Subscriber) goOn(to []Listening) (begins []Listening, has []heard, from uint64) {
+	now := sub.shard.events.offset
+	at := now
+	if after, behind := sub.Behind(); behind {
+		at = after
+	}
+	has = sub.has(at)
+	begins, from = slices.Clone(to), now
+	for i := range begins {
+		l := &begins[i]
+		switch before := sub.before(*l); {
+		case l.After != Now: // it is asked for again
+			has = slices.DeleteFunc(has, func(h heard) bool { return h.same(*l) })
+			from = min(from, l.After)
+		case before != nil:
+			l.After = before.After
+			from = min(from, max(at, l.After))
+		default:
+			l.After = now
 		}
 	}
-	return to
+	return begins, has, from
+}
+
+// before is the same listening as it is in force; nil: it is not.
+func (sub *Subscriber) before(l Listening) *Listening {
+	if sub.listener == nil {
+		return nil
+	}
+	i := slices.IndexFunc(sub.listener.to, l.same)
+	if i < 0 {
+		return nil
+	}
+	return &sub.listener.to[i]
+}
+
+// has is what the connection has, which is fed up to an offset.
+func (sub *Subscriber) has(at uint64) []heard {
+	if sub.listener == nil {
+		return nil
+	}
+	has := slices.Clone(sub.listener.heard)
+	for _, l := range sub.listener.to {
+		has = append(has, heard{l, at})
+	}
+	return has[max(0, len(has)-maxHeard):]
 }
 
 func (sub *Subscriber) listen() {
 	if sub.listener == nil {
 		return
 	}
+	sub.listener.heard = nil
 	for _, l := range sub.listener.to {
 		sub.shard.events.listeners.add(l, sub)
 	}
@@ -122,6 +169,11 @@ func (sub *Subscriber) stopListening() {
 
 // wantsEvent is the event as the connection gets it from the history; nil: it does not.
 func (sub *Subscriber) wantsEvent(k Kept) *socket.Frame {
+	for _, h := range sub.listener.heard {
+		if k.Offset > h.After && k.Offset <= h.until && h.wants(k.Event) {
+			return nil
+		}
+	}
 	for _, l := range sub.listener.to {
 		if k.Offset > l.After && l.wants(k.Event) {
 			var reached [2]int
