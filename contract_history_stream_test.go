@@ -170,8 +170,8 @@ func TestHistoryStreamGapsOfSomeChannels(t *testing.T) {
 	for len(joined) < 3 || seen["a"] < 1 || seen["b"] < 2 {
 		e := st.Next()
 		m := parseKept(t, e.Data)
-		switch {
-		case e.Event == "gap":
+		switch e.Event {
+		case "gap":
 			var got streamGap
 			want := streamGap{"c", epochs["c"] + "-0", epochs["c"] + "-2", epochs["c"] + "-3"}
 			if err := json.Unmarshal([]byte(e.Data), &got); err != nil || got != want {
@@ -181,7 +181,7 @@ func TestHistoryStreamGapsOfSomeChannels(t *testing.T) {
 				t.Error("the gap came after the answer, want it before")
 			}
 			gaps++
-		case e.Event == "subscription_succeeded":
+		case "subscription_succeeded":
 			m.recovered(t, map[bool]string{true: "no", false: "yes"}[m.Channel == "c"])
 			joined[m.Channel] = true
 		default:

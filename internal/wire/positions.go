@@ -64,7 +64,7 @@ func FormatPositions(positions []ChannelPosition) string {
 		}
 		b.WriteString(p.Channel)
 		b.WriteByte(':')
-		b.WriteString(p.Position.String())
+		b.WriteString(p.String())
 	}
 	if b.Len() > MaxStreamPosition {
 		return ""
