@@ -50,13 +50,21 @@ type follower struct {
 
 // pull has the follower go on when its socket has drained.
 func (f *follower) pull() {
-	if f.busy {
-		return
+	if !f.busy {
+		f.whenDrained(func() { f.take(f.source.After(f.after)) })
 	}
+}
+
+// whenDrained does something once nothing waits for the peer, of this follower or of another.
+func (f *follower) whenDrained(do func()) {
 	turn := f.wait()
 	f.sub.Conn.WhenDrained(func() {
-		if f.goesOn(turn) {
-			f.feed()
+		switch {
+		case !f.goesOn(turn):
+		case f.sub.Conn.Busy(): // with what another has sent meanwhile
+			f.whenDrained(do)
+		default:
+			do()
 		}
 	})
 }
@@ -89,14 +97,6 @@ func (f *follower) end() {
 	f.busy = false
 }
 
-func (f *follower) feed() {
-	if f.sub.Conn.Busy() { // with what another has sent it
-		f.pull()
-		return
-	}
-	f.take(f.source.After(f.after))
-}
-
 // take sends one part, and comes back for the next: others have their turn in between.
 func (f *follower) take(r Replay) {
 	switch {
@@ -118,7 +118,7 @@ func (f *follower) fetch() {
 	f.source.Fetch(f.after, func(r Replay) {
 		loop.Post(func() {
 			if f.goesOn(turn) {
-				f.take(r)
+				f.whenDrained(func() { f.take(r) })
 			}
 		})
 	})
