@@ -11,11 +11,13 @@ import (
 
 // greet sends the first block, with the position that the client came with: it still stands there.
 func (s *streamSession) greet(since string, first []firstJoin) {
-	s.missed = map[string]Position{}
 	for _, p := range wire.ParsePositions(since) {
+		if s.missed == nil {
+			s.missed = map[string]Position{}
+		}
 		s.missed[p.Channel] = Position(p.Position)
 	}
-	if len(s.missed) == 0 {
+	if s.missed == nil {
 		since = "" // nothing that this server has ever said
 	}
 	if !s.server.resumable(first) {
@@ -25,7 +27,9 @@ func (s *streamSession) greet(since string, first []firstJoin) {
 	}
 	s.conn.SendBlock(wire.Block("event", since, wire.StreamConnected(s.id)))
 	s.told = since != ""
-	s.sub.Positions(s.positionBlock)
+	if len(s.server.histories) > 0 { // or there is nothing to tell, and an idle stream need not hold how
+		s.sub.Positions(s.positionBlock)
+	}
 }
 
 // resumable tells whether the positions of so many channels fit into an id.
