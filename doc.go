@@ -2,9 +2,9 @@
 // and to the application's own handlers.
 //
 // Two kinds of thing move through a [Server]. A channel message is something said on a channel: it
-// flies to whoever is subscribed and is then forgotten. A domain event is a fact that happened: it
-// has an id, a type and a payload, and reaches handlers, sockets and streams that subscribed to its
-// type.
+// flies to whoever is subscribed, and is kept only where the channel has a history. A domain event is
+// a fact that happened: it has an id, a type and a payload, and reaches handlers, sockets and streams
+// that subscribed to its type.
 //
 //	srv, err := herald.New(herald.Config{})
 //	if err != nil {
@@ -26,10 +26,13 @@
 //     closed with 4408.
 //   - Memory per connection is bounded, whatever the client does.
 //   - The messages of one channel reach every subscriber in the same order, and all domain events
-//     reach every connection in one order.
+//     reach every connection in one order; of several nodes without a history, in the order of each
+//     that publishes.
+//   - A resume is complete and without duplicates, or says that it is not.
 //   - A private channel admits nobody without a valid token for that connection and channel or,
 //     over Server-Sent Events, the authorizer's yes.
-//   - A member joins a presence channel once and leaves it once, however many connections it has.
+//   - A member joins a presence channel once and leaves it once, however many connections it has, and on
+//     however many nodes.
 //   - A drain closes every connection over the drain time and says when to come back.
 //
 // # Goroutines
