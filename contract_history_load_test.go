@@ -169,8 +169,8 @@ func onStream(w *wanderer, blocks int) error {
 
 func positionOf(at herald.Position) string { return position("orders", at.Epoch, at.Offset) }
 
-// TestResumeIsCompleteOrSaysThatItIsNot has four publishers at full speed, and 200 clients that are cut off and resume at random: each has everything, in
-// order and once, or has been told of the gap.
+// TestResumeIsCompleteOrSaysThatItIsNot has four publishers at full speed, and 200 clients that are cut off and
+// resume at random: each has everything, in order and once, or has been told of the gap.
 func TestResumeIsCompleteOrSaysThatItIsNot(t *testing.T) {
 	for name, kept := range map[string]int{"all is kept": 100_000, "little is kept": 20} {
 		t.Run(name, func(t *testing.T) {
