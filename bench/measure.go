@@ -41,7 +41,7 @@ type session struct {
 
 // begin starts a server and opens connections to it.
 func (r *rig) begin(ctx context.Context, spec server.Spec, ping time.Duration, task load.Task) (*session, error) {
-	srv, err := r.builder.Start(ctx, spec, ping)
+	srv, err := r.builder.Start(ctx, spec, server.Setup{Ping: ping})
 	if err != nil {
 		return nil, err
 	}
@@ -174,17 +174,23 @@ func (s *session) publish(ctx context.Context, plan publish.Plan) (publish.Resul
 	if err != nil {
 		return published, load.Answer{}, fmt.Errorf("%s: %w", s.server.Spec.Name, err)
 	}
-	got, err := s.fleet.Stats(published.Channel)
+	got, err := await(ctx, s.fleet, published.Channel)
+	return published, got, err
+}
+
+// await waits until so many messages of each channel have come, or nothing comes any more.
+func await(ctx context.Context, fleet *load.Fleet, expected []int) (load.Answer, error) {
+	got, err := fleet.Stats(expected)
 	for begun := time.Now(); err == nil && got.Lost > 0 && !isOver(begun, got); {
 		if err = pause(ctx, 5*time.Millisecond); err != nil {
 			break
 		}
-		total, errTotal := s.fleet.Total()
+		total, errTotal := fleet.Total()
 		if err = errTotal; err == nil && (total.Total >= got.Expected || isOver(begun, total)) {
-			got, err = s.fleet.Stats(published.Channel)
+			got, err = fleet.Stats(expected)
 		}
 	}
-	return published, got, err
+	return got, err
 }
 
 // isOver reports whether what has not come will not come.

@@ -16,13 +16,16 @@ type job struct {
 	workload string
 	variant  string
 	spec     server.Spec
-	run      func(context.Context, server.Spec) (report.Figures, error)
+	run      runner
 }
+
+// runner measures one server once.
+type runner func(context.Context, server.Spec) (report.Figures, error)
 
 // variant is a form of a workload.
 type variant struct {
 	name string
-	run  func(context.Context, server.Spec) (report.Figures, error)
+	run  runner
 }
 
 // paces are messages a second.
@@ -30,6 +33,9 @@ var paces = []float64{100, 200}
 
 // stoppedEvery has one reader in a hundred stop.
 const stoppedEvery = 100
+
+// manyChannels are so many that a message seldom finds another one of its channel on its way.
+const manyChannels = 1000
 
 // variants are the forms of a workload, in the order of the tables.
 func (r *rig) variants(workload string, curve []int) []variant {
@@ -63,8 +69,38 @@ func (r *rig) variants(workload string, curve []int) []variant {
 			all = append(all, variant{fmt.Sprint(subscribers), r.shorter().floodOf(crowd{1, subscribers})})
 		}
 		return all
+	case report.Relay:
+		return []variant{
+			{report.RelayPlain, r.relayOf(1, false)}, {report.RelayPlainMany, r.relayOf(manyChannels, false)},
+			{report.RelayKept, r.relayOf(1, true)}, {report.RelayKeptMany, r.relayOf(manyChannels, true)},
+		}
+	case report.Hop:
+		return []variant{{report.HopPlain, r.hopOf(false)}, {report.HopKept, r.hopOf(true)}}
+	case report.Presence:
+		var all []variant
+		for _, members := range r.settings.Members {
+			all = append(all, variant{fmt.Sprint(members), r.presenceOf(members)})
+		}
+		return all
+	case report.Resume:
+		return []variant{{"", r.resume}}
 	}
 	return nil
+}
+
+// takesPart reports whether a server is measured under a workload.
+func takesPart(spec server.Spec, workload string) bool {
+	switch workload {
+	case report.Streams:
+		return spec.Stream
+	case report.Relay, report.Hop:
+		return spec.Redis
+	case report.Presence:
+		return spec.Presence != ""
+	case report.Resume:
+		return spec.Resume != ""
+	}
+	return !spec.Stream && !spec.Redis
 }
 
 func named(name string, variants []variant) []variant {
@@ -74,11 +110,11 @@ func named(name string, variants []variant) []variant {
 	return variants
 }
 
-func (r *rig) floodOf(to crowd) func(context.Context, server.Spec) (report.Figures, error) {
+func (r *rig) floodOf(to crowd) runner {
 	return func(ctx context.Context, spec server.Spec) (report.Figures, error) { return r.flood(ctx, spec, to) }
 }
 
-func (r *rig) stoppedOf(every int) func(context.Context, server.Spec) (report.Figures, error) {
+func (r *rig) stoppedOf(every int) runner {
 	return func(ctx context.Context, spec server.Spec) (report.Figures, error) {
 		return r.stopped(ctx, spec, paces[0], every)
 	}
@@ -100,7 +136,7 @@ func (r *rig) jobs(o options) []job {
 		for range r.settings.Rounds[workload] {
 			for _, v := range variants {
 				for _, spec := range o.servers {
-					if spec.Stream == (workload == report.Streams) {
+					if takesPart(spec, workload) {
 						jobs = append(jobs, job{workload, v.name, spec, v.run})
 					}
 				}

@@ -3,6 +3,7 @@
 package load
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -21,6 +22,11 @@ type Task struct {
 	Channels    int
 	// StopEvery has one in so many connections subscribe and never read again; 0: none.
 	StopEvery int
+	// Parallel is how many handshakes are under way at once; 0: 64, enough to keep a server busy.
+	Parallel int
+	// Since is the position, a JSON text, after which a protocol that resumes goes on. What comes then has one
+	// publisher, so that its stamps tell its order.
+	Since string
 	// PerProcess bounds the connections of one process; 0: 15,000.
 	PerProcess int
 }
@@ -32,7 +38,8 @@ type connection struct {
 	shake   *handshake // until it has subscribed
 	stream  stream
 	stopped bool
-	closed  bool // by the server
+	asked   int64 // when it asked for what it has missed, in Unix nanoseconds; 0: it has that
+	closed  bool  // by the server
 }
 
 // client is the load process. All of it belongs to the goroutine of run.
@@ -54,11 +61,12 @@ type client struct {
 	opened    int
 	closed    int
 	total     int
-	lastBytes int64 // when a message came last, in Unix nanoseconds
+	resumed   Histogram // from asking to having all that was missed
+	lastBytes int64     // when a message came last, in Unix nanoseconds
 }
 
-// parallel is how many handshakes are under way at once: enough to keep a server busy.
-const parallel = 64
+// usualParallel is how many handshakes are under way at once.
+const usualParallel = 64
 
 // perSource is how many connections come from one address; an address has 28,000 ports.
 const perSource = 10_000
@@ -115,11 +123,12 @@ func (c *client) open(task Task) error {
 	c.task, c.protocol, c.begun = task, protocol, time.Now()
 	c.connections = make([]connection, 0, task.Connections)
 	c.closed, c.opened, c.waiting = 0, 0, 0
+	c.meter = meter{everyStamp: task.Since != "", isOrdered: task.Since != ""}
 	return c.dialMore()
 }
 
 func (c *client) dialMore() error {
-	for c.waiting < parallel && len(c.connections) < c.task.Connections {
+	for c.waiting < cmp.Or(c.task.Parallel, usualParallel) && len(c.connections) < c.task.Connections {
 		if err := c.dial(); err != nil {
 			return err
 		}
@@ -141,7 +150,7 @@ func (c *client) dial() error {
 		return fmt.Errorf("connection %d: %w", number, err)
 	}
 	channel := number % max(c.task.Channels, 1)
-	shake := &handshake{protocol: c.protocol, channel: Channel(channel)}
+	shake := &handshake{protocol: c.protocol, channel: Channel(channel), member: number, since: c.task.Since}
 	c.connections = append(c.connections, connection{fd: fd, channel: channel, shake: shake, stopped: stopped})
 	c.waiting++
 	if err := writeAll(fd, c.protocol.request(shake.channel)); err != nil {
@@ -240,6 +249,9 @@ func (c *client) shake(conn *connection, b []byte) error {
 	if err != nil {
 		return err
 	}
+	if len(say) > 0 && c.meter.isOrdered {
+		conn.asked = time.Now().UnixNano() // the last time counts
+	}
 	if err := writeAll(conn.fd, say); err != nil {
 		return c.lose(conn)
 	}
@@ -270,6 +282,11 @@ func (c *client) read(conn *connection, b []byte) {
 	if got := conn.stream.count - before; got > 0 {
 		c.total += got
 		c.lastBytes = c.meter.now
+	}
+	// Whoever has a message that was published after it asked has all from before.
+	if conn.asked > 0 && conn.stream.last > conn.asked {
+		c.resumed.Add(time.Duration(c.meter.now - conn.asked))
+		conn.asked = 0
 	}
 }
 

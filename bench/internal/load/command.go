@@ -38,6 +38,8 @@ type Answer struct {
 	Closed   int       // connections that the server has closed
 	Lost     int       // messages that connections which read have not got
 	Extra    int       // messages that they got and were not expected
+	Twice    int       // messages that came again, or too late, where the stamps tell the order
+	Resumed  *Histogram
 	Latency  *Histogram
 	Expected int // messages, with what is lost
 }
@@ -130,7 +132,7 @@ func (c *client) progress() Answer {
 
 func (c *client) stats(expected []int) Answer {
 	a := c.progress()
-	a.Latency = &c.meter.delays
+	a.Latency, a.Resumed = &c.meter.delays, &c.resumed
 	for i := range c.connections {
 		conn := &c.connections[i]
 		if conn.stopped {
@@ -138,8 +140,10 @@ func (c *client) stats(expected []int) Answer {
 		}
 		want := expected[conn.channel]
 		a.Expected += want
-		a.Lost += max(want-conn.stream.count, 0)
-		a.Extra += max(conn.stream.count-want, 0)
+		got := conn.stream.count - conn.stream.twice
+		a.Twice += conn.stream.twice
+		a.Lost += max(want-got, 0)
+		a.Extra += max(got-want, 0)
 	}
 	return a
 }

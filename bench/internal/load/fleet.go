@@ -110,7 +110,7 @@ func (f *Fleet) ask(cmd command) (Answer, error) {
 
 // hear sums the answers of all processes up.
 func (f *Fleet) hear() (Answer, error) {
-	sum := Answer{Latency: &Histogram{}, Last: time.Unix(0, 0)}
+	sum := Answer{Latency: &Histogram{}, Resumed: &Histogram{}, Last: time.Unix(0, 0)}
 	for _, p := range f.processes {
 		var a Answer
 		if err := p.out.Decode(&a); err != nil {
@@ -131,12 +131,16 @@ func (a *Answer) add(b Answer) {
 	a.Closed += b.Closed
 	a.Lost += b.Lost
 	a.Extra += b.Extra
+	a.Twice += b.Twice
 	a.Expected += b.Expected
 	if b.Last.After(a.Last) {
 		a.Last = b.Last
 	}
 	if b.Latency != nil {
 		a.Latency.Merge(b.Latency)
+	}
+	if b.Resumed != nil {
+		a.Resumed.Merge(b.Resumed)
 	}
 }
 

@@ -2,13 +2,17 @@ package load
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/url"
 	"strings"
 )
 
 // A Protocol is the way of a server's own clients from the connection to the acknowledged subscription,
-// and how its pings are answered. In paths and in what is said, CHANNEL stands for the channel's name.
+// and how its pings are answered. In paths and in what is said, CHANNEL stands for the channel's name; what
+// else stands for something, [handshake.fill] knows.
 type Protocol struct {
 	Path  string
 	Steps []Step
@@ -22,11 +26,24 @@ type Step struct{ Say, Await string }
 
 const channelWord = "CHANNEL"
 
+// Secret signs channel tokens, where a server wants them.
+const Secret = "a-secret-for-benchmarks"
+
 // Protocols, by name.
 var Protocols = map[string]Protocol{
 	"herald": {Path: "/ws", Steps: []Step{
 		{"", `"connected"`},
 		{`{"type":"subscribe","channel":"CHANNEL"}`, "subscription_succeeded"},
+	}},
+	// Back after a cut, at the position SINCE.
+	"herald-resume": {Path: "/ws", Steps: []Step{
+		{"", `"connected"`},
+		{`{"type":"subscribe","channel":"CHANNEL","since":SINCE}`, "subscription_succeeded"},
+	}},
+	// A member, with the id MEMBER, of a presence channel, which wants the token AUTH.
+	"herald-presence": {Path: "/ws", Steps: []Step{
+		{"", `"connected"`},
+		{`{"type":"subscribe","channel":"presence-CHANNEL","auth":"AUTH","channel_data":"{\"id\":\"MEMBER\"}"}`, "subscription_succeeded"},
 	}},
 	// What the hubs have that are built on a WebSocket library alone.
 	"plain": {Path: "/ws", Steps: []Step{
@@ -77,6 +94,9 @@ func (p Protocol) status() string {
 type handshake struct {
 	protocol Protocol
 	channel  string
+	member   int
+	since    string
+	socket   string // its id, from the server's first word
 	upgraded bool
 	step     int
 	got      []byte // and not yet understood
@@ -105,6 +125,9 @@ func (h *handshake) feed(b []byte) (say []byte, done bool, err error) {
 		}
 		if bytes.Contains(text, []byte(h.protocol.Steps[h.step].Await)) {
 			h.step++
+			if id, ok := between(string(text), `"socketId":"`, `"`); ok {
+				h.socket = id
+			}
 			say = h.say(say)
 		}
 	}
@@ -116,7 +139,29 @@ func (h *handshake) say(b []byte) []byte {
 	if h.step == len(h.protocol.Steps) || h.protocol.Steps[h.step].Say == "" {
 		return b
 	}
-	return appendFrame(b, opText, strings.ReplaceAll(h.protocol.Steps[h.step].Say, channelWord, h.channel))
+	return appendFrame(b, opText, h.fill(h.protocol.Steps[h.step].Say))
+}
+
+// fill puts what the words stand for in their place.
+func (h *handshake) fill(text string) string {
+	member := fmt.Sprintf("member-%05d", h.member)
+	pairs := []string{channelWord, h.channel, "SINCE", h.since, "MEMBER", member}
+	if strings.Contains(text, "AUTH") {
+		mac := hmac.New(sha256.New, []byte(Secret))
+		fmt.Fprintf(mac, `%s:presence-%s:{"id":"%s"}`, h.socket, h.channel, member)
+		pairs = append(pairs, "AUTH", h.socket+":"+hex.EncodeToString(mac.Sum(nil)))
+	}
+	return strings.NewReplacer(pairs...).Replace(text)
+}
+
+// between is the part of s after begin and before end.
+func between(s, begin, end string) (part string, ok bool) {
+	_, s, ok = strings.Cut(s, begin)
+	if !ok {
+		return "", false
+	}
+	part, _, ok = strings.Cut(s, end)
+	return part, ok
 }
 
 // next takes a whole frame, or a whole line of a stream, from what has come.

@@ -28,25 +28,37 @@ const (
 // A meter takes what the streams of all connections find.
 type meter struct {
 	everyStamp bool  // or the first whole one of each read
+	isOrdered  bool  // the stamps of a stream tell its order
 	now        int64 // when the bytes at hand were read
 	sampled    bool  // one of this read has been taken
 	delays     Histogram
 }
 
-// take reads a stamp. What has been cut by chunk framing is none, and is passed by.
-func (m *meter) take(digits []byte) {
+// take reads a stamp of the stream. What has been cut by chunk framing is none, and is passed by.
+func (m *meter) take(digits []byte, s *stream) {
 	if m.sampled && !m.everyStamp {
 		return
 	}
-	if stamp, err := strconv.ParseInt(string(digits), 10, 64); err == nil {
-		m.delays.Add(time.Duration(m.now - stamp))
-		m.sampled = true
+	stamp, err := strconv.ParseInt(string(digits), 10, 64)
+	if err != nil {
+		return
 	}
+	m.delays.Add(time.Duration(m.now - stamp))
+	m.sampled = true
+	if !m.isOrdered {
+		return
+	}
+	if stamp <= s.last {
+		s.twice++
+	}
+	s.last = max(s.last, stamp)
 }
 
 // stream is the reading of one connection.
 type stream struct {
-	count int // messages
+	count int   // messages
+	last  int64 // the newest stamp, where stamps tell the order
+	twice int   // messages whose stamp was not new
 
 	// The frame at hand; a stream of Server-Sent Events has none.
 	head    []byte // of a header that a read has cut
@@ -144,7 +156,7 @@ func (s *stream) body(b []byte, m *meter) {
 		if len(s.stamp) <= StampDigits {
 			return
 		}
-		m.take(s.stamp[1:])
+		m.take(s.stamp[1:], s)
 		s.stamp = s.stamp[:0]
 		b = b[n:]
 	}
@@ -158,7 +170,7 @@ func (s *stream) body(b []byte, m *meter) {
 			s.stamp = append(s.stamp[:0], b...)
 			return
 		}
-		m.take(b[1 : 1+StampDigits])
+		m.take(b[1:1+StampDigits], s)
 		b = b[1+StampDigits:]
 	}
 }

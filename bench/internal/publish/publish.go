@@ -3,18 +3,13 @@
 package publish
 
 import (
-	"bufio"
-	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"net"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/herald-events/herald/bench/internal/load"
 )
 
 // Publishers is how many publish at once.
@@ -32,18 +27,19 @@ type Target struct {
 
 // Plan is what is published: the messages go over the channels in turn.
 type Plan struct {
-	Channels int
-	Size     int           // bytes of a message's data, a JSON text
-	Rate     float64       // messages a second; 0: as fast as the call answers
-	Duration time.Duration // from the first message on
-	Most     int           // messages in all, which may end it earlier; 0: no bound
+	Channels   int
+	Size       int           // bytes of a message's data, a JSON text
+	Rate       float64       // messages a second; 0: as fast as the call answers
+	Duration   time.Duration // from the first message on
+	Most       int           // messages in all, which may end it earlier; 0: no bound
+	Publishers int           // at once; 0: [Publishers]
 }
 
 // Result is what came of it.
 type Result struct {
 	Messages int   // that the server has accepted
 	Channel  []int // of these, by channel
-	Refused  int   // calls that were not answered with 200
+	Refused  int   // calls that were refused
 	Begun    time.Time
 	Ended    time.Time // the last answer
 }
@@ -51,18 +47,31 @@ type Result struct {
 // patience is how long a server may take for its last answers.
 const patience = 30 * time.Second
 
-// Run publishes and waits for the last answer.
+// A Publisher publishes one message after the other.
+type Publisher interface {
+	// Publish publishes a message with the stamp on a channel. An error ends the run; a refusal does not.
+	Publish(ctx context.Context, channel int, stamp time.Time) (accepted bool, err error)
+	Close() error
+}
+
+// Run publishes over the server's call and waits for the last answer.
 func Run(ctx context.Context, to Target, plan Plan) (Result, error) {
-	r := &run{target: to, plan: plan, begun: time.Now(), accepted: make([]atomic.Int64, plan.Channels)}
+	return With(ctx, plan, func(ctx context.Context) (Publisher, error) { return dial(ctx, to, plan.Size) })
+}
+
+// With publishes with publishers that begin makes, one for each goroutine.
+func With(ctx context.Context, plan Plan, begin func(context.Context) (Publisher, error)) (Result, error) {
+	plan.Publishers = cmp.Or(plan.Publishers, Publishers)
+	r := &run{plan: plan, begun: time.Now(), accepted: make([]atomic.Int64, plan.Channels)}
 	var (
 		wg   sync.WaitGroup
-		errs = make([]error, Publishers)
+		errs = make([]error, plan.Publishers)
 	)
 	ctx, cancel := context.WithDeadline(ctx, r.begun.Add(plan.Duration+patience))
 	defer cancel()
-	for i := range Publishers {
+	for i := range plan.Publishers {
 		wg.Go(func() {
-			if errs[i] = r.publish(ctx, i); errs[i] != nil {
+			if errs[i] = r.work(ctx, begin, i); errs[i] != nil {
 				cancel()
 			}
 		})
@@ -83,42 +92,41 @@ func Run(ctx context.Context, to Target, plan Plan) (Result, error) {
 
 // run is shared by the publishers.
 type run struct {
-	// Immutable after Run has begun.
-	target Target
-	plan   Plan
-	begun  time.Time
+	// Immutable after With has begun.
+	plan  Plan
+	begun time.Time
 
 	next     atomic.Int64 // message, where there is no pace
 	accepted []atomic.Int64
 	refused  atomic.Int64
 }
 
-func (r *run) publish(ctx context.Context, publisher int) error {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(r.target.Port)))
+func (r *run) work(ctx context.Context, begin func(context.Context) (Publisher, error), publisher int) error {
+	p, err := begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-	var (
-		answers = bufio.NewReader(conn)
-		request = newRequest(r.target, r.plan.Size)
-	)
+	return errors.Join(r.publish(ctx, p, publisher), p.Close())
+}
+
+func (r *run) publish(ctx context.Context, p Publisher, publisher int) error {
+	var last time.Time
 	for turn := 0; ; turn++ {
-		n, stamp, more := r.wait(ctx, turn*Publishers+publisher)
+		n, stamp, more := r.wait(ctx, turn*r.plan.Publishers+publisher)
 		if !more {
 			return ctx.Err()
 		}
-		channel := n % r.plan.Channels
-		if _, err := conn.Write(request.with(channel, stamp)); err != nil {
-			return err
+		// A timer may be later than the next message is due. The stamps of one publisher tell its order all the same.
+		if !stamp.After(last) {
+			stamp = last.Add(1)
 		}
-		status, err := readAnswer(answers)
+		last = stamp
+		channel := n % r.plan.Channels
+		accepted, err := p.Publish(ctx, channel, stamp)
 		if err != nil {
 			return err
 		}
-		if status == 200 {
+		if accepted {
 			r.accepted[channel].Add(1)
 		} else {
 			r.refused.Add(1)
@@ -148,67 +156,4 @@ func (r *run) wait(ctx context.Context, turn int) (n int, stamp time.Time, more 
 	case <-ctx.Done():
 		return 0, now, false
 	}
-}
-
-// request is the bytes of a call, of which channel and stamp change from one to the next.
-type request struct {
-	bytes          []byte
-	channel, stamp int // where they are
-}
-
-func newRequest(to Target, size int) *request {
-	zero := strings.Repeat("0", load.StampDigits)
-	data := string(load.Marker) + zero
-	data += strings.Repeat("x", max(size-len(data)-len(`""`), 0))
-	body := fmt.Sprintf(`{"channel":%q,"event":%q,"data":%q}`, load.Channel(0), Event, data)
-	head := "POST " + to.Path + " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-	if to.Key != "" {
-		head += "Authorization: Bearer " + to.Key + "\r\n"
-	}
-	all := []byte(fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", head, len(body), body))
-	return &request{
-		bytes:   all,
-		channel: bytes.Index(all, []byte(load.Channel(0))),
-		stamp:   bytes.LastIndexByte(all, load.Marker) + 1,
-	}
-}
-
-func (r *request) with(channel int, stamp time.Time) []byte {
-	copy(r.bytes[r.channel:], load.Channel(channel))
-	copy(r.bytes[r.stamp:], strconv.FormatInt(stamp.UnixNano(), 10))
-	return r.bytes
-}
-
-// readAnswer reads a response to its end and returns its status.
-func readAnswer(r *bufio.Reader) (status int, err error) {
-	line, err := r.ReadSlice('\n')
-	if err != nil {
-		return 0, err
-	}
-	if len(line) < len("HTTP/1.1 200") {
-		return 0, fmt.Errorf("the server answers %q", line)
-	}
-	if status, err = strconv.Atoi(string(line[9:12])); err != nil {
-		return 0, fmt.Errorf("the server answers %q", line)
-	}
-	length := -1
-	for {
-		if line, err = r.ReadSlice('\n'); err != nil {
-			return 0, err
-		}
-		name, value, isField := bytes.Cut(bytes.TrimSpace(line), []byte(":"))
-		if !isField {
-			break
-		}
-		if bytes.EqualFold(name, []byte("Content-Length")) {
-			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
-				return 0, err
-			}
-		}
-	}
-	if length < 0 {
-		return 0, fmt.Errorf("an answer with status %d has no length", status)
-	}
-	_, err = r.Discard(length)
-	return status, err
 }

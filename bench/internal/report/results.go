@@ -21,6 +21,10 @@ const (
 	Stopped  = "f"
 	Streams  = "g"
 	Curve    = "h"
+	Relay    = "i"
+	Hop      = "j"
+	Presence = "k"
+	Resume   = "l"
 )
 
 // Figures are what one run has measured, or the medians of several. Zero is what a run does not measure.
@@ -34,12 +38,22 @@ type Figures struct {
 	IdleCPU     float64       `json:"idleCPUMicrosPerConnectionAndSecond,omitempty"`
 	Connections float64       `json:"connectionsPerSecond,omitempty"`
 
+	// Of two nodes that share a Redis; the others are then of the node that is published to, and the times and
+	// counts of the subscribers of the other.
+	FarCPU        float64       `json:"farCPUMicrosPerMessage,omitempty"`
+	RedisCPU      float64       `json:"redisCPUMicrosPerMessage,omitempty"`
+	RedisCommands float64       `json:"redisCommandsPerJoin,omitempty"`
+	RedisCalls    float64       `json:"redisScriptCallsPerJoin,omitempty"`
+	NearP50       time.Duration `json:"nearP50Nanos,omitempty"`
+	NearP99       time.Duration `json:"nearP99Nanos,omitempty"`
+
 	Published int `json:"published"`
 	Refused   int `json:"refused"` // publish calls
 	Expected  int `json:"expected"`
 	Lost      int `json:"lost"`
-	Extra     int `json:"extra"`  // messages that nobody expected
-	Closed    int `json:"closed"` // connections, by the server
+	Extra     int `json:"extra"`           // messages that nobody expected
+	Twice     int `json:"twice,omitempty"` // messages that came again, where that is looked for
+	Closed    int `json:"closed"`          // connections, by the server
 }
 
 // Row is one server under one workload.
@@ -68,6 +82,8 @@ type Settings struct {
 	MostDeliveries  int            `json:"mostDeliveries"`
 	IdleConnections int            `json:"idleConnections"`
 	IdlePing        time.Duration  `json:"idlePingNanos"`
+	RelayPayload    int            `json:"relayPayloadBytes"`
+	Members         []int          `json:"members"` // who join in workload k
 	Rounds          map[string]int `json:"rounds"`
 }
 
@@ -116,12 +132,19 @@ func median(runs []Figures) Figures {
 	m.Resident = medianOf(runs, func(f Figures) float64 { return f.Resident })
 	m.IdleCPU = medianOf(runs, func(f Figures) float64 { return f.IdleCPU })
 	m.Connections = medianOf(runs, func(f Figures) float64 { return f.Connections })
+	m.FarCPU = medianOf(runs, func(f Figures) float64 { return f.FarCPU })
+	m.RedisCPU = medianOf(runs, func(f Figures) float64 { return f.RedisCPU })
+	m.RedisCommands = medianOf(runs, func(f Figures) float64 { return f.RedisCommands })
+	m.RedisCalls = medianOf(runs, func(f Figures) float64 { return f.RedisCalls })
+	m.NearP50 = medianOf(runs, func(f Figures) time.Duration { return f.NearP50 })
+	m.NearP99 = medianOf(runs, func(f Figures) time.Duration { return f.NearP99 })
 	for _, f := range runs {
 		m.Published += f.Published
 		m.Refused += f.Refused
 		m.Expected += f.Expected
 		m.Lost += f.Lost
 		m.Extra += f.Extra
+		m.Twice += f.Twice
 		m.Closed += f.Closed
 	}
 	return m

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,14 +39,19 @@ var (
 	closed      = column{"closed", func(r *Row) string { return strconv.Itoa(r.Median.Closed) }}
 )
 
-// Table is all figures in one table of Markdown.
+// Table is all figures in Markdown: one table, and one for each workload of several nodes.
 func (r *Results) Table() string {
 	columns := []column{
 		{"workload", func(r *Row) string { return strings.TrimSpace(r.Workload + " " + r.Variant) }},
 		{"server", func(r *Row) string { return r.Server }},
 		deliveries, cpu, p50, p99, most, resident, idleCPU, connections, lost, closed,
 	}
-	return table(r.Rows, columns)
+	var text string
+	one := slices.DeleteFunc(slices.Clone(r.Rows), func(row *Row) bool { return isOfNodes(row.Workload) })
+	if len(one) > 0 {
+		text = table(one, columns)
+	}
+	return strings.TrimPrefix(text+r.nodeTables(), "\n")
 }
 
 // table writes rows with the first columns to the left and figures to the right.

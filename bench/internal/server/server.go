@@ -7,6 +7,7 @@ package server
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -37,13 +38,31 @@ type Server struct {
 // startTime is how long a server may take until it listens.
 const startTime = 30 * time.Second
 
-// Start starts a server, with the given interval of keep-alive. The context ends it.
-func (b *Builder) Start(ctx context.Context, spec Spec, ping time.Duration) (*Server, error) {
+// Setup is how a server is to run.
+type Setup struct {
+	Ping    time.Duration // interval of keep-alive
+	Redis   string        // the URL of the Redis that it shares with others; empty: it is alone
+	History bool          // it keeps messages
+}
+
+func (s Setup) args() []string {
+	args := []string{"-ping", fmt.Sprintf("%gs", s.Ping.Seconds())}
+	if s.Redis != "" {
+		args = append(args, "-redis", s.Redis)
+	}
+	if s.History {
+		args = append(args, "-history")
+	}
+	return args
+}
+
+// Start starts a server. The context ends it.
+func (b *Builder) Start(ctx context.Context, spec Spec, setup Setup) (*Server, error) {
 	program, err := b.program(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
-	args := append(program[1:], "-ping", fmt.Sprintf("%gs", ping.Seconds()))
+	args := append(program[1:], setup.args()...)
 	cmd := exec.CommandContext(ctx, program[0], append(args, spec.args...)...)
 	cmd.Dir = filepath.Join(b.Dir, spec.dir())
 	cmd.Stderr = os.Stderr
@@ -134,6 +153,30 @@ func (s *Server) Target() publish.Target {
 	return publish.Target{Port: s.Port, Path: s.Spec.publish, Key: s.Spec.key}
 }
 
+// Position is where a channel with history stands, as the JSON text of a client's "since".
+func (s *Server) Position(ctx context.Context, channel string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet,
+		fmt.Sprintf("http://127.0.0.1:%d/api/v1/channels/%s/history?limit=1", s.Port, channel), nil)
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Authorization", "Bearer "+s.Spec.key)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	var at struct {
+		Epoch  string `json:"epoch"`
+		Offset uint64 `json:"offset"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&at); err != nil || at.Epoch == "" {
+		return "", errors.Join(fmt.Errorf("the history of %s: %s", channel, res.Status), err)
+	}
+	text, err := json.Marshal(at)
+	return string(text), err
+}
+
 // Free has the server give memory back that it does not need.
 func (s *Server) Free(ctx context.Context) error {
 	if err := s.call(ctx, http.MethodPost, "/free"); err != nil {
@@ -142,14 +185,17 @@ func (s *Server) Free(ctx context.Context) error {
 	return nil
 }
 
-// CPU is the time that the server's threads have run, in the kernel too, as the scheduler counts it: in
+// CPU is the time that the server's threads have run.
+func (s *Server) CPU() (time.Duration, error) { return cpuTime(s.Spec.Name, s.pid) }
+
+// cpuTime is the time that the threads of a process have run, in the kernel too, as the scheduler counts it: in
 // nanoseconds, and with the threads that have ended.
-func (s *Server) CPU() (time.Duration, error) {
+func cpuTime(name string, pid int) (time.Duration, error) {
 	// A process's clock has its id in the upper bits (clock_getcpuclockid(3)); 2 is the scheduler's.
 	const schedulerClock = 2
 	var t unix.Timespec
-	if err := unix.ClockGettime(int32(^s.pid<<3|schedulerClock), &t); err != nil {
-		return 0, fmt.Errorf("CPU time of %s: %w", s.Spec.Name, err)
+	if err := unix.ClockGettime(int32(^pid<<3|schedulerClock), &t); err != nil {
+		return 0, fmt.Errorf("CPU time of %s: %w", name, err)
 	}
 	return time.Duration(t.Nano()), nil
 }

@@ -13,6 +13,9 @@ type Spec struct {
 	Name     string // in tables
 	Protocol string // of [load.Protocols]
 	Stream   bool   // it is here for Server-Sent Events
+	Redis    bool   // it is two nodes that share a Redis
+	Presence string // the protocol of members of presence channels; empty: there is none
+	Resume   string // and that of clients who come back; it may be measured so
 
 	// Configuration is a sentence or two for the reader of the figures.
 	Configuration string
@@ -38,7 +41,8 @@ const (
 var Specs = []Spec{
 	{
 		Key: "herald", Name: "Herald", Protocol: "herald", peer: "herald", publish: heraldPublish, key: heraldKey, ready: heraldReady,
-		Configuration: "as a library on `net/http`, with the zero configuration but for an API key; published to with `POST /api/v1/broadcast`",
+		Resume:        "herald-resume",
+		Configuration: "as a library on `net/http`, with the zero configuration but for an API key and a secret of channel tokens; published to with `POST /api/v1/broadcast`",
 	},
 	{
 		Key: "centrifuge", Name: "Centrifuge", Protocol: "centrifuge", peer: "centrifuge", publish: peerPublish,
@@ -75,6 +79,16 @@ var Specs = []Spec{
 	{
 		Key: "centrifuge-sse", Name: "Centrifuge, SSE", Protocol: "centrifuge-sse", peer: "centrifuge", publish: peerPublish, Stream: true,
 		Configuration: "the same Centrifuge, plain; its SSE transport over HTTP/1.1, subscribed by the server as it connects",
+	},
+	{
+		Key: "herald-redis", Name: "Herald, Redis", Protocol: "herald", peer: "herald", publish: heraldPublish, key: heraldKey, ready: heraldReady,
+		Redis: true, Presence: "herald-presence", Resume: "herald-resume",
+		Configuration: "two of the same Herald with `redisbroker`, its zero configuration; with history, `HistoryRule` of 1,000 messages and a minute for all channels",
+	},
+	{
+		Key: "centrifuge-redis", Name: "Centrifuge, Redis", Protocol: "centrifuge", peer: "centrifuge", publish: peerPublish, Redis: true,
+		Configuration: "two of the same Centrifuge, plain, with its `RedisBroker`, its zero configuration; with history, `WithHistory` of 1,000 messages and a minute, " +
+			"subscriptions neither positioned nor recoverable",
 	},
 }
 

@@ -1,5 +1,6 @@
-// Command centrifuge is the centrifuge library over its memory broker, for the benchmarks: no history,
-// no presence, the JSON protocol, and a queue of 4 MiB for a client, as Herald's. With -batching a client's
+// Command centrifuge is the centrifuge library over its memory broker or, with -redis, its Redis broker, for
+// the benchmarks: no history unless -history asks for it, no presence, the JSON protocol, and a queue of 4 MiB
+// for a client, as Herald's. With -batching a client's
 // messages are collected for 10 ms and written as one frame by a timer rather than by a goroutine for each
 // client, and write buffers are pooled: what the library offers for many subscribers.
 package main
@@ -7,11 +8,13 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/centrifugal/centrifuge"
 
+	"github.com/herald-events/herald/bench/internal/publish"
 	"github.com/herald-events/herald/bench/peers/internal/peer"
 )
 
@@ -33,6 +36,11 @@ func build(opts peer.Options) (peer.Server, error) {
 			done(centrifuge.SubscribeReply{}, nil)
 		})
 	})
+	if opts.Redis != "" {
+		if err := connect(node, opts.Redis); err != nil {
+			return peer.Server{}, err
+		}
+	}
 	if err := node.Run(); err != nil {
 		return peer.Server{}, err
 	}
@@ -43,8 +51,34 @@ func build(opts peer.Options) (peer.Server, error) {
 		PingPongConfig: keepAlive, UseWriteBufferPool: opts.Batching,
 	}))
 	mux.Handle("/connection/sse", centrifuge.NewSSEHandler(node, centrifuge.SSEConfig{PingPongConfig: keepAlive}))
-	mux.HandleFunc("POST /publish", func(w http.ResponseWriter, r *http.Request) { publish(node, w, r) })
-	return peer.Server{Handler: mux}, nil
+	mux.HandleFunc("POST /publish", func(w http.ResponseWriter, r *http.Request) { answerPublish(node, w, r) })
+	return peer.Server{Handler: mux, Publish: publisher(node, opts)}, nil
+}
+
+// connect gives the node the Redis broker, as the library's own example of it does.
+func connect(node *centrifuge.Node, url string) error {
+	shard, err := centrifuge.NewRedisShard(node, centrifuge.RedisShardConfig{Address: url})
+	if err != nil {
+		return err
+	}
+	broker, err := centrifuge.NewRedisBroker(node, centrifuge.RedisBrokerConfig{Shards: []*centrifuge.RedisShard{shard}})
+	if err != nil {
+		return err
+	}
+	node.SetBroker(broker)
+	return nil
+}
+
+// publisher publishes within this process.
+func publisher(node *centrifuge.Node, opts peer.Options) func(context.Context, string, []byte) error {
+	var how []centrifuge.PublishOption
+	if opts.History {
+		how = append(how, centrifuge.WithHistory(peer.HistoryCount, peer.HistoryAge))
+	}
+	return func(_ context.Context, channel string, data []byte) error {
+		_, err := node.Publish(channel, fmt.Appendf(nil, `{"event":%q,"data":%s}`, publish.Event, data), how...)
+		return err
+	}
 }
 
 // connecting lets everybody in. A stream names its channels as it connects, since it can say nothing later.
@@ -63,8 +97,8 @@ func connecting(opts peer.Options, e centrifuge.ConnectEvent) centrifuge.Connect
 	return reply
 }
 
-// publish tells the subscribers the event and its data; the channel is in the protocol's own envelope.
-func publish(node *centrifuge.Node, w http.ResponseWriter, r *http.Request) {
+// answerPublish tells the subscribers the event and its data; the channel is in the protocol's own envelope.
+func answerPublish(node *centrifuge.Node, w http.ResponseWriter, r *http.Request) {
 	m, ok := peer.ReadMessage(w, r)
 	if !ok {
 		return

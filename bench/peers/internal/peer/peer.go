@@ -15,10 +15,18 @@ import (
 	"runtime"
 	"runtime/debug"
 	"time"
+
+	"github.com/herald-events/herald/bench/internal/publish"
 )
 
 // MaxQueue is how many bytes may wait for one connection, on every server that bounds them.
 const MaxQueue = 4 << 20
+
+// What is kept of a channel, on every server that keeps something.
+const (
+	HistoryCount = 1000
+	HistoryAge   = time.Minute
+)
 
 // Message is the body of a publish call, and what a subscriber is told.
 type Message struct {
@@ -54,12 +62,17 @@ func OK(w http.ResponseWriter) {
 type Server struct {
 	Handler http.Handler
 	Run     func(ctx context.Context) error // until ctx ends; may be nil
+	// Publish publishes the JSON text data on a channel, and waits for what its library's call waits for. May
+	// be nil where no workload asks for it.
+	Publish func(ctx context.Context, channel string, data []byte) error
 }
 
 // Options are what the flags of a peer say.
 type Options struct {
 	Ping     time.Duration // interval of keep-alive
 	Batching bool          // for libraries that write in batches where they are told to
+	Redis    string        // the URL of the Redis that nodes share; empty: the server is alone
+	History  bool          // messages are kept, as [HistoryCount] and [HistoryAge] say
 }
 
 // Main is the main function of a peer: it serves what build makes until its standard input ends, as it
@@ -76,6 +89,8 @@ func run(build func(Options) (Server, error), args []string) error {
 	var opts Options
 	flags.DurationVar(&opts.Ping, "ping", 30*time.Second, "interval of keep-alive")
 	flags.BoolVar(&opts.Batching, "batching", false, "write in batches")
+	flags.StringVar(&opts.Redis, "redis", "", "the URL of a Redis that nodes share")
+	flags.BoolVar(&opts.History, "history", false, "keep messages")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -96,6 +111,9 @@ func run(build func(Options) (Server, error), args []string) error {
 	mux := http.NewServeMux()
 	mux.Handle("/", server.Handler)
 	mux.HandleFunc("POST /free", free)
+	if server.Publish != nil {
+		mux.HandleFunc("POST "+publish.InProcess, server.publish)
+	}
 	srv := &http.Server{Handler: mux}
 	ended := make(chan error, 2)
 	if server.Run != nil {
