@@ -25,7 +25,7 @@ type nodes struct {
 }
 
 // beginNodes starts the servers, and a Redis where the spec wants one.
-func (r *rig) beginNodes(ctx context.Context, spec server.Spec, history bool) (*nodes, error) {
+func (r *rig) beginNodes(ctx context.Context, spec server.Spec, history int) (*nodes, error) {
 	n := &nodes{launch: r.launch}
 	setup := server.Setup{Ping: noPing, History: history}
 	var err error

@@ -16,7 +16,7 @@ import (
 // does for a join.
 func (r *rig) presenceOf(members int) runner {
 	return func(ctx context.Context, spec server.Spec) (report.Figures, error) {
-		n, err := r.beginNodes(ctx, spec, false)
+		n, err := r.beginNodes(ctx, spec, 0)
 		if err != nil {
 			return report.Figures{}, err
 		}

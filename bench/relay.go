@@ -20,7 +20,7 @@ const (
 )
 
 // relayOf measures how many messages go from one node over Redis to another, where each channel has one subscriber.
-func (r *rig) relayOf(channels int, history bool) runner {
+func (r *rig) relayOf(channels int, history int) runner {
 	return func(ctx context.Context, spec server.Spec) (report.Figures, error) {
 		n, err := r.beginNodes(ctx, spec, history)
 		if err != nil {
@@ -61,7 +61,7 @@ func (r *rig) relay(ctx context.Context, n *nodes, channels int) (report.Figures
 }
 
 // hopOf measures how much later a message is at the other node, with one subscriber at each.
-func (r *rig) hopOf(history bool) runner {
+func (r *rig) hopOf(history int) runner {
 	return func(ctx context.Context, spec server.Spec) (report.Figures, error) {
 		n, err := r.beginNodes(ctx, spec, history)
 		if err != nil {

@@ -16,13 +16,15 @@ import (
 const (
 	// missed is how many messages each client misses before it begins to come back.
 	missed = 100
+	// resumeHistory is more messages than are published until the slowest is back.
+	resumeHistory = 100_000
 	// resumeRate is messages a second while they come back.
 	resumeRate = 500
 )
 
 // resume has many clients on one channel lose their connections, miss messages, and come back at once.
 func (r *rig) resume(ctx context.Context, spec server.Spec) (report.Figures, error) {
-	n, err := r.beginNodes(ctx, spec, true)
+	n, err := r.beginNodes(ctx, spec, resumeHistory)
 	if err != nil {
 		return report.Figures{}, err
 	}

@@ -37,6 +37,9 @@ const stoppedEvery = 100
 // manyChannels are so many that a message seldom finds another one of its channel on its way.
 const manyChannels = 1000
 
+// kept is how many messages of a channel are kept where there is a history.
+const kept = 1000
+
 // variants are the forms of a workload, in the order of the tables.
 func (r *rig) variants(workload string, curve []int) []variant {
 	switch workload {
@@ -71,11 +74,11 @@ func (r *rig) variants(workload string, curve []int) []variant {
 		return all
 	case report.Relay:
 		return []variant{
-			{report.RelayPlain, r.relayOf(1, false)}, {report.RelayPlainMany, r.relayOf(manyChannels, false)},
-			{report.RelayKept, r.relayOf(1, true)}, {report.RelayKeptMany, r.relayOf(manyChannels, true)},
+			{report.RelayPlain, r.relayOf(1, 0)}, {report.RelayPlainMany, r.relayOf(manyChannels, 0)},
+			{report.RelayKept, r.relayOf(1, kept)}, {report.RelayKeptMany, r.relayOf(manyChannels, kept)},
 		}
 	case report.Hop:
-		return []variant{{report.HopPlain, r.hopOf(false)}, {report.HopKept, r.hopOf(true)}}
+		return []variant{{report.HopPlain, r.hopOf(0)}, {report.HopKept, r.hopOf(kept)}}
 	case report.Presence:
 		var all []variant
 		for _, members := range r.settings.Members {

@@ -24,11 +24,19 @@ type Task struct {
 	StopEvery int
 	// Parallel is how many handshakes are under way at once; 0: 64, enough to keep a server busy.
 	Parallel int
-	// Since is the position, a JSON text, after which a protocol that resumes goes on. What comes then has one
-	// publisher, so that its stamps tell its order.
-	Since string
+	// Since is where a protocol that resumes goes on. What comes then has one publisher, so that its stamps
+	// tell its order.
+	Since Position
 	// PerProcess bounds the connections of one process; 0: 15,000.
 	PerProcess int
+}
+
+func (t Task) resumes() bool { return t.Since.Epoch != "" }
+
+// Position is a place in a channel's history.
+type Position struct {
+	Epoch  string `json:"epoch"`
+	Offset int    `json:"offset"`
 }
 
 // connection is a subscriber.
@@ -38,7 +46,8 @@ type connection struct {
 	shake   *handshake // until it has subscribed
 	stream  stream
 	stopped bool
-	asked   int64 // when it asked for what it has missed, in Unix nanoseconds; 0: it has that
+	asked   int64 // when it asked for what it has missed, in Unix nanoseconds
+	missed  int   // messages that it has to get back; 0: it has them
 	closed  bool  // by the server
 }
 
@@ -123,7 +132,7 @@ func (c *client) open(task Task) error {
 	c.task, c.protocol, c.begun = task, protocol, time.Now()
 	c.connections = make([]connection, 0, task.Connections)
 	c.closed, c.opened, c.waiting = 0, 0, 0
-	c.meter = meter{everyStamp: task.Since != "", isOrdered: task.Since != ""}
+	c.meter = meter{everyStamp: task.resumes(), isOrdered: task.resumes()}
 	return c.dialMore()
 }
 
@@ -259,6 +268,11 @@ func (c *client) shake(conn *connection, b []byte) error {
 		return nil
 	}
 	left := conn.shake.got
+	if c.task.resumes() {
+		if conn.missed = conn.shake.newest - c.task.Since.Offset; !conn.shake.recovered {
+			return fmt.Errorf("after %+v the history is not whole any more", c.task.Since)
+		}
+	}
 	conn.shake = nil
 	c.waiting--
 	c.opened++
@@ -283,10 +297,9 @@ func (c *client) read(conn *connection, b []byte) {
 		c.total += got
 		c.lastBytes = c.meter.now
 	}
-	// Whoever has a message that was published after it asked has all from before.
-	if conn.asked > 0 && conn.stream.last > conn.asked {
+	if conn.missed > 0 && conn.stream.count >= conn.missed {
 		c.resumed.Add(time.Duration(c.meter.now - conn.asked))
-		conn.asked = 0
+		conn.missed = 0
 	}
 }
 

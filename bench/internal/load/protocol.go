@@ -2,9 +2,11 @@ package load
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"strings"
@@ -95,11 +97,15 @@ type handshake struct {
 	protocol Protocol
 	channel  string
 	member   int
-	since    string
-	socket   string // its id, from the server's first word
+	since    Position
 	upgraded bool
 	step     int
 	got      []byte // and not yet understood
+
+	// From what the server has said.
+	socket    string // its id of the connection
+	newest    int    // the offset at which the channel stood
+	recovered bool   // all after since is still there
 }
 
 // feed takes bytes in and returns what is to be said next. When done is true, what is left in got belongs
@@ -125,9 +131,7 @@ func (h *handshake) feed(b []byte) (say []byte, done bool, err error) {
 		}
 		if bytes.Contains(text, []byte(h.protocol.Steps[h.step].Await)) {
 			h.step++
-			if id, ok := between(string(text), `"socketId":"`, `"`); ok {
-				h.socket = id
-			}
+			h.learn(text)
 			say = h.say(say)
 		}
 	}
@@ -145,7 +149,8 @@ func (h *handshake) say(b []byte) []byte {
 // fill puts what the words stand for in their place.
 func (h *handshake) fill(text string) string {
 	member := fmt.Sprintf("member-%05d", h.member)
-	pairs := []string{channelWord, h.channel, "SINCE", h.since, "MEMBER", member}
+	since := fmt.Sprintf(`{"epoch":%q,"offset":%d}`, h.since.Epoch, h.since.Offset)
+	pairs := []string{channelWord, h.channel, "SINCE", since, "MEMBER", member}
 	if strings.Contains(text, "AUTH") {
 		mac := hmac.New(sha256.New, []byte(Secret))
 		fmt.Fprintf(mac, `%s:presence-%s:{"id":"%s"}`, h.socket, h.channel, member)
@@ -154,14 +159,18 @@ func (h *handshake) fill(text string) string {
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 
-// between is the part of s after begin and before end.
-func between(s, begin, end string) (part string, ok bool) {
-	_, s, ok = strings.Cut(s, begin)
-	if !ok {
-		return "", false
+// learn takes from an answer what later steps need. What is no JSON has nothing of it.
+func (h *handshake) learn(text []byte) {
+	var said struct {
+		Offset    int
+		Recovered bool
+		Data      struct{ SocketID string }
 	}
-	part, _, ok = strings.Cut(s, end)
-	return part, ok
+	if json.Unmarshal(text, &said) != nil {
+		return
+	}
+	h.newest, h.recovered = said.Offset, said.Recovered
+	h.socket = cmp.Or(said.Data.SocketID, h.socket)
 }
 
 // next takes a whole frame, or a whole line of a stream, from what has come.

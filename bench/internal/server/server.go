@@ -42,7 +42,7 @@ const startTime = 30 * time.Second
 type Setup struct {
 	Ping    time.Duration // interval of keep-alive
 	Redis   string        // the URL of the Redis that it shares with others; empty: it is alone
-	History bool          // it keeps messages
+	History int           // so many messages of a channel are kept, for a minute; 0: none
 }
 
 func (s Setup) args() []string {
@@ -50,8 +50,8 @@ func (s Setup) args() []string {
 	if s.Redis != "" {
 		args = append(args, "-redis", s.Redis)
 	}
-	if s.History {
-		args = append(args, "-history")
+	if s.History > 0 {
+		args = append(args, "-history", strconv.Itoa(s.History))
 	}
 	return args
 }
@@ -153,28 +153,23 @@ func (s *Server) Target() publish.Target {
 	return publish.Target{Port: s.Port, Path: s.Spec.publish, Key: s.Spec.key}
 }
 
-// Position is where a channel with history stands, as the JSON text of a client's "since".
-func (s *Server) Position(ctx context.Context, channel string) (string, error) {
+// Position is where a channel with history stands.
+func (s *Server) Position(ctx context.Context, channel string) (at load.Position, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet,
 		fmt.Sprintf("http://127.0.0.1:%d/api/v1/channels/%s/history?limit=1", s.Port, channel), nil)
 	if err != nil {
-		return "", err
+		return at, err
 	}
 	req.Header.Set("Authorization", "Bearer "+s.Spec.key)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return "", err
+		return at, err
 	}
 	defer res.Body.Close()
-	var at struct {
-		Epoch  string `json:"epoch"`
-		Offset uint64 `json:"offset"`
-	}
 	if err := json.NewDecoder(res.Body).Decode(&at); err != nil || at.Epoch == "" {
-		return "", errors.Join(fmt.Errorf("the history of %s: %s", channel, res.Status), err)
+		return at, errors.Join(fmt.Errorf("the history of %s: %s", channel, res.Status), err)
 	}
-	text, err := json.Marshal(at)
-	return string(text), err
+	return at, nil
 }
 
 // Free has the server give memory back that it does not need.

@@ -72,8 +72,8 @@ func connect(node *centrifuge.Node, url string) error {
 // publisher publishes within this process.
 func publisher(node *centrifuge.Node, opts peer.Options) func(context.Context, string, []byte) error {
 	var how []centrifuge.PublishOption
-	if opts.History {
-		how = append(how, centrifuge.WithHistory(peer.HistoryCount, peer.HistoryAge))
+	if opts.History > 0 {
+		how = append(how, centrifuge.WithHistory(opts.History, peer.HistoryAge))
 	}
 	return func(_ context.Context, channel string, data []byte) error {
 		_, err := node.Publish(channel, fmt.Appendf(nil, `{"event":%q,"data":%s}`, publish.Event, data), how...)

@@ -28,8 +28,8 @@ func build(opts peer.Options) (peer.Server, error) {
 		KeepAlive:   herald.KeepAlive{PingInterval: opts.Ping, HeartbeatInterval: opts.Ping},
 		Logger:      slog.New(slog.DiscardHandler),
 	}
-	if opts.History {
-		config.History = []herald.HistoryRule{{Channels: "**", Keep: herald.Retention{Count: peer.HistoryCount, Age: peer.HistoryAge}}}
+	if opts.History > 0 {
+		config.History = []herald.HistoryRule{{Channels: "**", Keep: herald.Retention{Count: opts.History, Age: peer.HistoryAge}}}
 	}
 	if opts.Redis != "" {
 		broker, err := redisbroker.New(redisbroker.Config{URL: opts.Redis, Logger: config.Logger})

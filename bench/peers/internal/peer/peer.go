@@ -22,11 +22,8 @@ import (
 // MaxQueue is how many bytes may wait for one connection, on every server that bounds them.
 const MaxQueue = 4 << 20
 
-// What is kept of a channel, on every server that keeps something.
-const (
-	HistoryCount = 1000
-	HistoryAge   = time.Minute
-)
+// HistoryAge is for how long messages are kept, on every server that keeps some.
+const HistoryAge = time.Minute
 
 // Message is the body of a publish call, and what a subscriber is told.
 type Message struct {
@@ -72,7 +69,7 @@ type Options struct {
 	Ping     time.Duration // interval of keep-alive
 	Batching bool          // for libraries that write in batches where they are told to
 	Redis    string        // the URL of the Redis that nodes share; empty: the server is alone
-	History  bool          // messages are kept, as [HistoryCount] and [HistoryAge] say
+	History  int           // so many messages of a channel are kept, for [HistoryAge]; 0: none
 }
 
 // Main is the main function of a peer: it serves what build makes until its standard input ends, as it
@@ -90,7 +87,7 @@ func run(build func(Options) (Server, error), args []string) error {
 	flags.DurationVar(&opts.Ping, "ping", 30*time.Second, "interval of keep-alive")
 	flags.BoolVar(&opts.Batching, "batching", false, "write in batches")
 	flags.StringVar(&opts.Redis, "redis", "", "the URL of a Redis that nodes share")
-	flags.BoolVar(&opts.History, "history", false, "keep messages")
+	flags.IntVar(&opts.History, "history", 0, "messages of a channel to keep")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
