@@ -14,7 +14,6 @@ type Point struct {
 func (sub *Subscriber) Follow(from Point, source Source) {
 	s := sub.shard
 	t := s.topic(from.Channel)
-	s.settle(t)
 	if t.kept == nil {
 		t.kept = &kept{epoch: from.Epoch, followers: map[*Subscriber]*follower{}}
 	}
@@ -27,6 +26,7 @@ func (sub *Subscriber) Follow(from Point, source Source) {
 	}
 	f.sent = sub.TellPositions
 	if i := sub.slot(t); i >= 0 {
+		s.settle(t) // of which it is to have its share
 		sub.part(t, i)
 	} else {
 		sub.channels = append(sub.channels, membership{t, follows})
@@ -52,24 +52,51 @@ func (sub *Subscriber) part(t *topic, slot int) {
 	m.index = follows
 }
 
-// follow makes members of those followers who have everything before a message, and has the others go on.
-// What is not kept they get at once.
+// follow has those followers join who have everything before a message, and the others go on. What is not
+// kept they get at once.
 func (s *shard) follow(t *topic, m Message) {
 	for sub, f := range t.kept.followers {
 		switch {
+		case f.joins: // and gets what waits
 		case m.Offset == 0:
 			if m.Except != sub.ID {
 				sub.Conn.SendFrame(m.Frame)
 			}
 		case f.meets(m.Offset):
-			s.settle(t)
-			t.kept.offset = max(t.kept.offset, m.Offset-1) // where its members are, until the flush
-			delete(t.kept.followers, sub)
-			slot := sub.slot(t)
-			sub.channels[slot].index = int32(len(t.members))
-			t.members = append(t.members, member{sub, int32(slot)})
+			f.joins = true
+			t.kept.joining = append(t.kept.joining, joiner{f, len(t.waiting)})
 		}
 	}
+}
+
+// joiner is a follower who has everything before one of the lines that wait: that and those behind it are for
+// him, and with the flush he is a member.
+type joiner struct {
+	follower *follower
+	from     int // the index of the line
+}
+
+// welcome gives those who join their lines, and makes members of them. Those who join at the same line share
+// the bytes.
+func (t *topic) welcome(hand func(*Subscriber, *batch)) {
+	if t.kept == nil || len(t.kept.joining) == 0 {
+		return
+	}
+	var b *batch
+	from := -1
+	for _, j := range t.kept.joining {
+		if j.from != from {
+			from, b = j.from, &batch{lines: t.waiting[j.from:]}
+		}
+		sub := j.follower.sub
+		delete(t.kept.followers, sub)
+		slot := sub.slot(t)
+		sub.channels[slot].index = int32(len(t.members))
+		t.members = append(t.members, member{sub, int32(slot)})
+		hand(sub, b)
+	}
+	clear(t.kept.joining)
+	t.kept.joining = t.kept.joining[:0]
 }
 
 // reset says that a channel's history goes on elsewhere, with a gap before: what was said before has

@@ -45,6 +45,7 @@ type follower struct {
 	after uint64 // the offset up to which it has everything
 	least uint64 // the offset from which on it may be delivered to, 0: any
 	busy  bool   // its socket has to drain, or a fetch is under way
+	joins bool   // it is a member from the flush on
 	turn  int    // counts what it has waited for: what comes after its end is not for it
 }
 

@@ -75,6 +75,9 @@ func (q *queue) flush() (reached [2]uint64) {
 			}
 		}
 	}
+	for _, t := range q.topics {
+		t.welcome(hand)
+	}
 	q.clear()
 	return reached
 }

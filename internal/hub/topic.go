@@ -15,6 +15,7 @@ type kept struct {
 	epoch     string
 	offset    uint64 // of the last message that its members have
 	followers map[*Subscriber]*follower
+	joining   []joiner // of them, until the flush
 }
 
 // empty tells whether nobody is subscribed.
