@@ -33,8 +33,7 @@ func (s *session) join(j joining) error {
 	case s.channels() >= s.server.config.Limits.MaxChannels:
 		return refuse(CodeLimitReached, "a connection may have %d channels", s.server.config.Limits.MaxChannels)
 	case s.server.streams.needed(name):
-		s.enter(j)
-		return nil
+		return s.enter(j)
 	}
 	s.joinEntered(j, nil)
 	return nil
@@ -56,9 +55,15 @@ func (s *session) channels() int {
 	return n
 }
 
-// enter joins when the channel's stream is ready.
-func (s *session) enter(j joining) {
+// enter joins when the channel's stream is ready. While the broker is away nobody begins to follow a history: what
+// this node has of it may be behind what has been said.
+func (s *session) enter(j joining) error {
 	name := j.channel.String()
+	if s.server.histories.of(name).keeps() {
+		if err := s.server.broker.Check(); err != nil {
+			return unavailable(err)
+		}
+	}
 	var st *stream
 	st, ready := s.server.streams.enter(name, s.conn.Loop(), func(err error) { s.entered(j, st, err) })
 	if s.streams == nil {
@@ -68,6 +73,7 @@ func (s *session) enter(j joining) {
 	if ready {
 		s.entered(j, st, nil)
 	}
+	return nil
 }
 
 // entered goes on with a join, unless the connection has left meanwhile.
