@@ -16,7 +16,11 @@ import (
 // startNodes starts nodes of one application that share a Redis.
 func startNodes(t *testing.T, n int, config herald.Config) []*heraldtest.Server {
 	t.Helper()
-	redis := heraldtest.StartRedis(t)
+	return startNodesOver(t, heraldtest.StartRedis(t), n, config)
+}
+
+func startNodesOver(t *testing.T, redis *heraldtest.Redis, n int, config herald.Config) []*heraldtest.Server {
+	t.Helper()
 	nodes := make([]*heraldtest.Server, n)
 	for i := range nodes {
 		broker, err := redisbroker.New(redisbroker.Config{URL: redis.URL, Prefix: redis.Prefix})
@@ -90,5 +94,27 @@ func TestHandlersOfAllNodes(t *testing.T) {
 	}
 	if _, err := nodes[0].SubscribeAll(func(context.Context, herald.Event) error { return nil }, herald.OnEveryNode(), herald.Synchronously()); err == nil {
 		t.Error("a handler of all nodes' events may be called synchronously")
+	}
+}
+
+// TestARedisThatWentBackIsNoticed: one that comes back with an older copy of its data has lost what was said
+// since, though its histories go on in their epochs.
+func TestARedisThatWentBackIsNoticed(t *testing.T) {
+	redis := heraldtest.StartRedisServer(t)
+	nodes := startNodesOver(t, redis, 2, keeping(100, "kept"))
+	c := nodes[0].Dial(t)
+	epoch := askSince(t, c, "kept", nil).at(t).Epoch
+	numbers(t, nodes[1], "kept", 1, 5)
+	expectNumbers(t, rawOf(c), "kept", epoch, 1, 5)
+	redis.Do("SAVE")
+	numbers(t, nodes[1], "kept", 6, 5)
+	expectNumbers(t, rawOf(c), "kept", epoch, 6, 10)
+	redis.Kill()
+	redis.Start()
+	wsEventually(t, "the other node publishes again", func() bool {
+		return nodes[1].Broadcast(t.Context(), "kept", "n", "again") == nil
+	})
+	if m := parseKept(t, c.Next().Raw); string(m.Event) != `"gap"` {
+		t.Errorf("got %s, want a gap", m.Raw)
 	}
 }

@@ -2,6 +2,7 @@ package herald
 
 import (
 	"sync"
+	"time"
 
 	"github.com/herald-events/herald/internal/clock"
 	"github.com/herald-events/herald/internal/history"
@@ -118,18 +119,61 @@ func (l *log) deliverLocked(room hub.Room, entries []Entry) {
 	l.out.deliver(room, kept)
 }
 
-// catchUp takes a page that was read behind what the log had, and delivers what is new in it. What cannot be
-// filled is told as a gap. It reports whether the log has then reached where the stream stood.
-func (l *log) catchUp(room hub.Room, p Page) bool {
+// known is where a log stood when something was asked, and when its newest entry was published; zero: it has none.
+type known struct {
+	Position
+	at time.Time
+}
+
+// known is where the log stands.
+func (l *log) known() known {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	k := known{Position: Position{l.epoch, l.ring.Newest()}}
+	for item := range l.ring.Backward() {
+		k.at = item.At
+		break
+	}
+	return k
+}
+
+// missed is the part of the stream that follows, with the newest entry that is known: by it one sees whether
+// the stream is still the same.
+func (k known) missed() Range {
+	r := Range{After: k.Offset, Limit: pageEntries}
+	if !k.at.IsZero() {
+		r.After--
+	}
+	return r
+}
+
+// isOther tells that a page is of a stream that has lost what is known, and perhaps has others in its place.
+func (p Page) isOther(k known) bool {
+	if p.Newest.Offset < k.Offset {
+		return true
+	}
+	return !k.at.IsZero() && len(p.Entries) > 0 && p.Entries[0].Offset == k.Offset && !p.Entries[0].At.Equal(k.at)
+}
+
+// catchUp takes a page that was read behind what the log had when it was asked for, and delivers what is new in
+// it. What cannot be filled is told as a gap. It reports whether the log has then reached where the stream stood.
+func (l *log) catchUp(room hub.Room, p Page, asked known) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case p.Newest.Epoch != l.epoch: // another life of the stream: what was between is lost
+	case p.Newest.Epoch != l.epoch: // another life of the stream: what was between is lost, and nothing of this one
+		l.resetLocked(Position{p.Newest.Epoch, p.Oldest - 1})
+	case p.isOther(asked): // its newest were lost, as in a failover
 		l.resetLocked(p.Newest)
 	case p.Oldest > l.ring.Newest()+1:
 		l.resetLocked(Position{l.epoch, p.Oldest - 1})
 	}
-	l.deliverLocked(room, behind(p.Entries, l.ring.Newest()))
+	entries := behind(p.Entries, l.ring.Newest())
+	if len(entries) > 0 && entries[0].Offset != l.ring.Newest()+1 { // it was read behind a place in the former life
+		room.Release()
+		return false
+	}
+	l.deliverLocked(room, entries)
 	return l.ring.Newest() >= p.Newest.Offset
 }
 

@@ -264,7 +264,8 @@ func (ss *streams) readIfBehindLocked(st *stream) {
 // readMissed reads until nothing is missing.
 func (ss *streams) readMissed(ctx context.Context, st *stream) {
 	for ss.stillBehind(st) {
-		page, err := ss.broker().Read(ctx, st.name, st.keep, Range{After: st.log.position().Offset, Limit: pageEntries})
+		known := st.log.known()
+		page, err := ss.broker().Read(ctx, st.name, st.keep, known.missed())
 		if err != nil {
 			ss.markBehind(st)
 			if !ss.server.wait(ctx, retryTime) {
@@ -276,7 +277,7 @@ func (ss *streams) readMissed(ctx context.Context, st *stream) {
 		if err != nil {
 			return
 		}
-		if !st.log.catchUp(room, page) {
+		if !st.log.catchUp(room, page, known) {
 			ss.markBehind(st)
 		}
 	}
