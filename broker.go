@@ -183,4 +183,12 @@ type Node interface {
 	Restored()
 	// Answer answers another node's question.
 	Answer(ctx context.Context, question []byte) []byte
+	// Shared tells the settings that whoever publishes has to know.
+	Shared() Shared
+}
+
+// Shared are the settings that all who publish have to agree on.
+type Shared struct {
+	History      []HistoryRule `json:"history,omitempty"` // of the channels
+	EventHistory Retention     `json:"eventHistory"`      // the zero value: none
 }

@@ -22,6 +22,11 @@ func (n node) Restored() {
 	n.server.rooms.restored()
 }
 
+// Shared implements Node.
+func (n node) Shared() Shared {
+	return Shared{History: n.server.config.History, EventHistory: n.server.config.EventHistory}
+}
+
 // connectBroker gives the server its broker. One of its own is there at once; another connects when the server
 // runs.
 func (s *Server) connectBroker() {

@@ -66,7 +66,7 @@ func (b *batch) takes(p *herald.Publication) bool {
 func (b *batch) add(p *herald.Publication) {
 	b.count++
 	b.frames = appendFrame(b.frames, p.Body)
-	if b.done != nil {
+	if b.kind() != plain {
 		b.ends = append(b.ends, len(b.frames))
 	}
 	if b.hasIDs {
@@ -76,7 +76,7 @@ func (b *batch) add(p *herald.Publication) {
 
 func (b *batch) kind() batchKind {
 	switch {
-	case b.done == nil:
+	case !isKept(b.keep) && !b.hasIDs:
 		return plain
 	case !isKept(b.keep):
 		return once
@@ -113,14 +113,10 @@ var errAnswer = errors.New("redis answered something else than was asked for")
 // settle notes what Redis has answered, an epoch and an offset or, with ids, an array of them, and tells
 // those who wait.
 func (b *batch) settle(answer []rueidis.RedisMessage, err error) {
-	if b.done == nil {
-		return // nobody is told of what is not kept
-	}
 	if err == nil {
 		err = b.read(answer)
 	}
-	b.err = unavailable(err)
-	close(b.done)
+	b.fail(unavailable(err))
 }
 
 func (b *batch) read(answer []rueidis.RedisMessage) (err error) {
@@ -140,6 +136,7 @@ func (b *batch) read(answer []rueidis.RedisMessage) (err error) {
 	return err
 }
 
+// fail settles the batch with an error, or with none where Redis has nothing to say but that.
 func (b *batch) fail(err error) {
 	b.err = err
 	if b.done != nil {
@@ -150,6 +147,8 @@ func (b *batch) fail(err error) {
 // receipt is what became of the index-th publication; the batch is done.
 func (b *batch) receipt(index int) herald.Receipt {
 	switch {
+	case b.kind() == plain:
+		return herald.Receipt{}
 	case !b.hasIDs:
 		return herald.Receipt{Position: herald.Position{Epoch: b.epoch, Offset: b.first + uint64(index)}}
 	case b.offsets[index] < 0:

@@ -32,10 +32,13 @@ type Broker struct {
 	begun   chan struct{} // closed when node is set
 	look    chan struct{} // holds one when a call has found the connection broken
 	talks   chan struct{} // has one for each answer that is being made; bounds them
+	outside *outside      // of a publisher, which serves no connections; nil: a node's broker
 
 	node  herald.Node                    // set before begun is closed
 	redis atomic.Pointer[rueidis.Client] // nil until the first connection
 	calls context.Context                // of the answers; set before there are any
+
+	isShared atomic.Bool // the node's settings are written down
 
 	reporting sync.Mutex // guards the field below, and is held while what follows from a state changes
 	missed    bool       // the node may have missed something

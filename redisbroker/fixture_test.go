@@ -23,6 +23,7 @@ var kept = herald.Retention{Count: 1000, Age: time.Hour}
 // recorder is a node that writes down what it is told.
 type recorder struct {
 	answer func([]byte) []byte
+	shared herald.Shared
 
 	mu       sync.Mutex // guards the fields below
 	told     map[string][]told
@@ -70,6 +71,8 @@ func (r *recorder) PresenceChanged(changes []herald.PresenceChange) {
 }
 
 func (r *recorder) Restored() { r.write(func() { r.restored++ }) }
+
+func (r *recorder) Shared() herald.Shared { return r.shared }
 
 func (r *recorder) Answer(_ context.Context, q []byte) []byte { return r.answer(q) }
 
@@ -140,6 +143,14 @@ func start(t testing.TB, redis *heraldtest.Redis, change ...func(*Config)) *rig 
 // begin is start where Redis may be away.
 func begin(t testing.TB, redis *heraldtest.Redis, change ...func(*Config)) *rig {
 	t.Helper()
+	r := prepare(t, redis, change...)
+	r.run(t)
+	return r
+}
+
+// prepare makes a broker that run runs.
+func prepare(t testing.TB, redis *heraldtest.Redis, change ...func(*Config)) *rig {
+	t.Helper()
 	config := Config{
 		URL: redis.URL, Prefix: redis.Prefix, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), times: defaultTimes,
 	}
@@ -152,10 +163,15 @@ func begin(t testing.TB, redis *heraldtest.Redis, change ...func(*Config)) *rig 
 	if err != nil {
 		t.Fatalf("New: %v", err)
 	}
-	r := &rig{Broker: b, node: newRecorder()}
+	return &rig{Broker: b, node: newRecorder()}
+}
+
+// run runs the broker until the test ends.
+func (r *rig) run(t testing.TB) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- b.Run(ctx, r.node) }()
+	go func() { ended <- r.Run(ctx, r.node) }()
 	r.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -163,11 +179,10 @@ func begin(t testing.TB, redis *heraldtest.Redis, change ...func(*Config)) *rig 
 		}
 	})
 	r.kill = func() {
-		b.report(lease, errEnded) // what is not healthy says no farewell
+		r.report(lease, errEnded) // what is not healthy says no farewell
 		r.stop()
 	}
 	t.Cleanup(r.stop)
-	return r
 }
 
 func (r *rig) awaitHealthy(t testing.TB) {

@@ -32,11 +32,12 @@ type health struct {
 	errs [parts]error
 	why  error         // nil: healthy
 	down chan struct{} // closed while why is not nil
+	well chan struct{} // closed while it is
 	up   time.Time     // since when it is healthy
 }
 
 func newHealth() *health {
-	h := &health{down: make(chan struct{})}
+	h := &health{down: make(chan struct{}), well: make(chan struct{})}
 	for p := range h.errs {
 		h.errs[p] = errConnecting
 	}
@@ -59,6 +60,13 @@ func (h *health) lost() <-chan struct{} {
 	return h.down
 }
 
+// there is closed when the broker is healthy.
+func (h *health) there() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.well
+}
+
 func (h *health) set(p part, err error) change {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -71,9 +79,11 @@ func (h *health) set(p part, err error) change {
 	switch {
 	case was == nil && h.why != nil:
 		close(h.down)
+		h.well = make(chan struct{})
 		return nowDown
 	case was != nil && h.why == nil:
 		h.down, h.up = make(chan struct{}), time.Now()
+		close(h.well)
 		return nowUp
 	}
 	return noChange

@@ -84,9 +84,16 @@ func (b *Broker) keepAlive(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		if b.outside != nil {
+			_ = b.readShared(ctx) // what was read before holds
+			continue
+		}
 		lost, err := b.renew(ctx)
 		if lost {
 			b.inbox.restored()
+		}
+		if err == nil && (lost || !b.isShared.Load()) {
+			b.share(ctx)
 		}
 		if err == nil && b.health.upFor() >= b.config.Lease {
 			b.sweep(ctx)
@@ -177,13 +184,17 @@ func (b *Broker) end(ctx context.Context, id, how string) error {
 	}
 }
 
-// leave has the node's members leave at once.
+// leave sends what has been published, and has the node's members leave at once.
 func (b *Broker) leave(ctx context.Context) {
 	if b.health.check() != nil {
 		return // the others will do it when the lease has run out
 	}
 	ctx, cancel := context.WithTimeout(ctx, b.config.times.call)
 	defer cancel()
+	b.sender.flush(ctx)
+	if b.outside != nil {
+		return
+	}
 	if err := b.end(ctx, b.life.id(), "now"); err != nil {
 		b.log.Warn("redis: the node's members stay until its lease has run out", "err", err)
 	}

@@ -74,6 +74,10 @@ func (n names) room(channel, life string) []string {
 
 // nodes is the set of all lives; the others are of one life.
 func (n names) nodes() string { return n.key("nodes", ":nodes") }
+
+// shared is the settings that all who publish have to agree on.
+func (n names) shared() string { return n.key("shared", ":shared") }
+
 func (n names) life(life string) []string {
 	return []string{n.key("lease", life), n.key("ended", life), n.key("rooms", life)}
 }

@@ -43,17 +43,33 @@ func (b *Broker) listen(ctx context.Context) error {
 	if err := b.subscribeAll(ctx, ls); err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
-	// The others must know that this node is there before it says who is on it.
-	if _, err := b.renew(ctx); err != nil {
-		return fmt.Errorf("renew the lease: %w", err)
+	if err := b.arrive(ctx); err != nil {
+		return err
 	}
 	b.report(pubsub, nil)
 	return b.follow(ctx, ls, lost)
 }
 
+// arrive makes the node known to the others, who must know of it before it says who is on it.
+func (b *Broker) arrive(ctx context.Context) error {
+	if b.outside != nil {
+		err := b.readShared(ctx)
+		b.report(lease, err) // it has none, and needs none
+		return err
+	}
+	if _, err := b.renew(ctx); err != nil {
+		return fmt.Errorf("renew the lease: %w", err)
+	}
+	b.share(ctx)
+	return nil
+}
+
 // subscribeAll subscribes to the broker's own channels, and to everything that is wanted.
 func (b *Broker) subscribeAll(ctx context.Context, ls *links) error {
-	own := []string{b.names.questions(), b.names.answers(b.self)}
+	own := []string{b.names.answers(b.self)}
+	if b.outside == nil {
+		own = append(own, b.names.questions())
+	}
 	for _, l := range ls.all {
 		own = append(own, l.probe)
 	}

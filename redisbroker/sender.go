@@ -40,6 +40,7 @@ type sender struct {
 	room    chan struct{} // closed when there is room; nil: nobody waits
 	flights int           // on their way
 	isAlone bool          // the flight that is on its way has others than kept publications
+	idle    chan struct{} // closed when nothing waits or is on its way; nil: nobody wants to know
 }
 
 // flight is what one goroutine of the sender has on its way, again and again.
@@ -98,6 +99,9 @@ func (s *sender) lockWithRoom(ctx context.Context) error {
 
 func (s *sender) beginLocked(p *herald.Publication, before *batch) *batch {
 	next := newBatch(p, before, s.b.self)
+	if next.done == nil && s.b.outside != nil {
+		next.done = make(chan struct{})
+	}
 	s.latest[p.Stream] = next
 	s.queue = append(s.queue, next)
 	s.bytes += len(next.frames)
@@ -126,6 +130,28 @@ func (s *sender) refuse(err error) {
 	clear(s.latest)
 	s.queue, s.bytes = s.queue[:0], 0
 	s.makeRoomLocked()
+	s.restLocked()
+}
+
+// flush waits until nothing waits any more and nothing is on its way. It is called once, at the end.
+func (s *sender) flush(ctx context.Context) {
+	idle := make(chan struct{})
+	s.mu.Lock()
+	s.idle = idle
+	s.restLocked()
+	s.mu.Unlock()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
+}
+
+// restLocked tells whoever flushes that everything is sent, if it is; s.mu must be held.
+func (s *sender) restLocked() {
+	if s.idle != nil && len(s.queue) == 0 && s.flights == 0 {
+		close(s.idle)
+		s.idle = nil
+	}
 }
 
 func (s *sender) makeRoomLocked() {
@@ -221,6 +247,7 @@ func (s *sender) land(f *flight) {
 	if len(s.queue) > 0 {
 		signal(s.wake)
 	}
+	s.restLocked()
 }
 
 // send sends what is taken, and settles it.

@@ -34,8 +34,9 @@ func (s *shipment) command(how call) rueidis.Completed {
 
 // settle settles the batches with what Redis has answered: two values for each.
 func (s *shipment) settle(result rueidis.RedisResult) {
-	if s.batches[0].kind() == plain {
-		return // nobody waits
+	if first := s.batches[0]; first.kind() == plain {
+		first.fail(unavailable(result.Error()))
+		return
 	}
 	answer, err := result.ToArray()
 	if err == nil && len(answer) != 2*len(s.batches) {
