@@ -101,6 +101,10 @@ fuzz: ## Fuzz each target for FUZZTIME (5s)
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
 	done; done
 
+.PHONY: test-faults
+test-faults: setup ## Have long things happen to Redis, too, and put the results into docs/reliability.md
+	HERALD_TEST_FAULTS=1 HERALD_TEST_FAULTS_REPORT=docs/reliability.md $(GO) test -race -count=1 -timeout 15m -run '^TestRedisFaults$$' $(ARGS) .
+
 .PHONY: stress
 stress: ## Have connections come, stall and die for STRESSTIME (60s), with the race detector and without
 	@for race in -race ''; do \

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/herald-events/herald"
 	"github.com/herald-events/herald/heraldtest"
@@ -32,6 +33,7 @@ type cluster struct {
 	nodes   []*heraldtest.Server
 	brokers []*redisbroker.Broker
 	readers []*keptReader
+	back    time.Duration // from the end of what happened until every node was ready and published again
 
 	mu       sync.Mutex      // guards the fields below
 	changed  *sync.Cond      // when one of them has
@@ -159,13 +161,23 @@ func (c *cluster) subscribe() {
 		if i%4 == 3 {
 			st := c.node(i).Stream(c.t, heraldtest.WithPath("/events?channels=kept"))
 			r.at = parseKept(c.t, st.NextMessage().Raw).at(c.t)
-			r.next = func() (string, error) { m, err := st.TryNext(); return m.Data, err }
+			r.next = func() (string, error) { return nextData(st) }
 		} else {
 			ws := c.node(i).Dial(c.t)
 			r.at = askSince(c.t, ws, "kept", nil).at(c.t)
 			r.next = func() (string, error) { m, err := ws.TryNext(); return m.Raw, err }
 		}
 		c.readers = append(c.readers, r)
+	}
+}
+
+// nextData waits for as long as heartbeats come.
+func nextData(st *heraldtest.Stream) (string, error) {
+	for {
+		block, err := st.NextBlock()
+		if err != nil || block.Data != "" {
+			return block.Data, err
+		}
 	}
 }
 
