@@ -151,7 +151,6 @@ type keptReader struct {
 	at   herald.Position
 	got  map[string]bool
 	gaps int
-	stop bool // it reads no further
 }
 
 // subscribe opens subscribers on all nodes.

@@ -6,6 +6,8 @@
 // One Redis, a Sentinel set and a Redis Cluster do the same, from version 7 on. What belongs to one stream
 // (its history, its members, its channel) shares a hash tag, so that one script call changes it and tells of it.
 //
+// What serves no connections and only publishes, such as a background job, is a [Publisher]; see [Connect].
+//
 // # What waits for Redis
 //
 // A publication without a history is delivered on its own node and handed over; nobody waits for Redis. One
