@@ -106,7 +106,7 @@ func (r *Redis) Stop() error {
 	if errors.Is(err, os.ErrProcessDone) {
 		err = errors.New("redis-server has ended by itself")
 	}
-	<-r.exited
+	_ = <-r.exited // it was told to end
 	return errors.Join(err, os.RemoveAll(r.dir))
 }
 
