@@ -61,6 +61,7 @@ func newEvents() events {
 func (sub *Subscriber) Listen(to []Listening, source Source) (newest string) {
 	es := &sub.shard.events
 	to, heard, from := sub.goOn(to)
+	until := max(es.offset, sub.fedUpTo())
 	sub.stopListening()
 	switch {
 	case sub.listener != nil:
@@ -68,7 +69,6 @@ func (sub *Subscriber) Listen(to []Listening, source Source) (newest string) {
 	case len(to) > 0:
 		sub.listener = &listener{to: to}
 	}
-	until := es.offset
 	for _, l := range to {
 		until = max(until, l.After)
 	}
@@ -83,22 +83,25 @@ func (sub *Subscriber) Listen(to []Listening, source Source) (newest string) {
 	return es.newest
 }
 
-// Behind tells up to which offset the connection has the domain events, if it is still fed from the history.
+// Behind tells up to which offset the connection has the domain events, where it is fed from the history and is
+// not where the loop is. It may be ahead of it too.
 func (sub *Subscriber) Behind() (offset uint64, ok bool) {
+	at := sub.fedUpTo()
+	return at, at != sub.shard.events.offset
+}
+
+// fedUpTo is the offset up to which the connection has the domain events.
+func (sub *Subscriber) fedUpTo() uint64 {
 	if f := sub.shard.events.followers[sub]; f != nil {
-		return f.after, true
+		return f.after
 	}
-	return 0, false
+	return sub.shard.events.offset
 }
 
 // goOn says for each where it begins, what the connection has of all that, and from where on it is to be fed: what
 // it listens to already goes on where it is.
 func (sub *Subscriber) goOn(to []Listening) (begins []Listening, has []heard, from uint64) {
-	now := sub.shard.events.offset
-	at := now
-	if after, behind := sub.Behind(); behind {
-		at = after
-	}
+	now, at := sub.shard.events.offset, sub.fedUpTo()
 	has = sub.has(at)
 	begins, from = slices.Clone(to), now
 	for i := range begins {

@@ -371,6 +371,34 @@ func TestListenWhileFed(t *testing.T) {
 	})
 }
 
+// The history may be ahead of what is delivered: what it was fed of it does not come again.
+func TestListenAheadOfTheLoop(t *testing.T) {
+	overLinks(t, 1, func(t *testing.T, r *rig) {
+		p := newPast(0)
+		p.part = 5
+		p.publish(r, "a.x")
+		ahead := []hub.Event{p.happening("a.x"), p.happening("b.x")} // 2 and 3
+		c := r.join("c")
+		c.hears(p, listeningTo(t, 0, "a.*"))
+		c.want("1", "2")
+		c.do(func(sub *hub.Subscriber) {
+			if after, differs := sub.Behind(); !differs || after != 3 {
+				t.Errorf("got %d, %v, want to be at 3", after, differs)
+			}
+		})
+		c.hears(p, listeningTo(t, hub.Now, "a.*"), listeningTo(t, hub.Now, "c.*"))
+		room, err := r.hub.Reserve(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		room.PublishEvents(ahead...)
+		p.publish(r, "c.x")
+		p.publish(r, "a.x")
+		c.want("4", "5")
+		c.wantAll()
+	})
+}
+
 func TestListenReset(t *testing.T) {
 	overLinks(t, 1, func(t *testing.T, r *rig) {
 		p := newPast(0)
