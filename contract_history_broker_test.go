@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/herald-events/herald"
 	"github.com/herald-events/herald/heraldtest"
 )
@@ -65,6 +67,12 @@ func TestHistoryBehindTheLogIsReadInPages(t *testing.T) {
 		t.Errorf("got %d reads, want about %d", n, least)
 	}
 	c.Quiet()
+	lost := streamFrom(t, srv, "orders", position("orders", epoch, messages+100)) // and is told of all that there is
+	expectGap(t, lost, streamGap{
+		Channel: "orders", Requested: fmt.Sprintf("%s-%d", epoch, messages+100),
+		Oldest: fmt.Sprintf("%s-1", epoch), Newest: fmt.Sprintf("%s-%d", epoch, messages+10),
+	})
+	lost.Close()
 	st := streamFrom(t, srv, "orders", position("orders", epoch, 7))
 	expectJoined(t, st, "orders", "yes").isAt(t, epoch, messages+10)
 	expectNumbers(t, textOf(st), "orders", epoch, 8, messages+10)
@@ -222,4 +230,48 @@ func TestHistoryOfABrokerThatFails(t *testing.T) {
 	askSince(t, c, "orders", since(epoch, 50)).recovered(t, "yes")
 	expectNumbers(t, rawOf(c), "orders", epoch, 51, messages+2)
 	c.Quiet()
+}
+
+// Who asks while a page is read that was chosen for others waits for his own: what that page does not have is no
+// gap.
+func TestHistoryAskedWhileAPageIsRead(t *testing.T) {
+	const messages = 1600
+	reading, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	config := keeping(2000, "orders")
+	registry := prometheus.NewRegistry()
+	config.Metrics = registry
+	srv, _ := startWatched(t, config, func(herald.Range) error {
+		once.Do(func() {
+			close(reading)
+			<-goOn
+		})
+		return nil
+	})
+	resume := sync.OnceFunc(func() { close(goOn) })
+	t.Cleanup(resume)
+	witness := srv.Dial(t)
+	epoch := askSince(t, witness, "orders", nil).at(t).Epoch
+	numbers(t, srv, "orders", 1, messages)
+	expectNumbers(t, rawOf(witness), "orders", epoch, 1, messages)
+	early, late := srv.Dial(t), srv.Dial(t)
+	ask := func(c *heraldtest.Client, offset uint64) {
+		c.Send(map[string]any{"type": "subscribe", "channel": "orders", "since": since(epoch, offset)})
+	}
+	ask(early, 500)
+	<-reading
+	ask(late, 10)
+	wsEventually(t, "the server has both questions", func() bool {
+		return wsMetric(t, registry, "herald_messages_received_total") == 3 // with the witness's
+	})
+	if _, err := srv.Disconnect(t.Context(), "1.1"); err != nil { // the loops have dealt with them then
+		t.Fatal(err)
+	}
+	numbers(t, srv, "orders", messages+1, 1)
+	resume()
+	for c, first := range map[*heraldtest.Client]int{early: 501, late: 11} {
+		parseKept(t, c.Next().Raw).recovered(t, "yes")
+		expectNumbers(t, rawOf(c), "orders", epoch, first, messages+1)
+		c.Quiet()
+	}
 }

@@ -110,27 +110,26 @@ func (l *log) serveLocked(answer func(fetch) (hub.Replay, bool)) {
 	l.fetches = left
 }
 
-// fetched takes a page that was wanted.
-func (l *log) fetched(p Page) {
+// fetched takes a page that was wanted, from an offset on. Who has come since, and wants what is before it, waits
+// for the next.
+func (l *log) fetched(from uint64, p Page) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	first := p.Oldest
-	if len(p.Entries) > 0 {
-		first = max(first, p.Entries[0].Offset)
-	}
-	if p.Newest.Epoch != l.epoch {
-		first = p.Newest.Offset + 1 // of another life: nothing of what they want is left
-	} else if len(p.Entries) > 0 {
-		l.page = history.NewRing[hub.Kept](history.Bounds{Count: len(p.Entries)}, first-1)
+	if len(p.Entries) > 0 && p.Newest.Epoch == l.epoch {
+		l.page = history.NewRing[hub.Kept](history.Bounds{Count: len(p.Entries)}, p.Entries[0].Offset-1)
 		for _, e := range p.Entries {
 			l.page.Append(e.At, len(e.Body)+frameOverhead, l.out.decode(l.epoch, e))
 		}
 	}
 	l.serveLocked(func(f fetch) (hub.Replay, bool) {
-		if f.late {
-			return hub.Replay{Gap: l.out.gap(Position{p.Newest.Epoch, p.Oldest - 1})}, true
+		first := p.Oldest
+		if !f.late && f.after >= from && len(p.Entries) > 0 {
+			first = max(first, p.Entries[0].Offset)
 		}
-		lost := f.after+1 < first || p.Newest.Epoch != l.epoch
+		lost := f.late || f.after+1 < first
+		if p.Newest.Epoch != l.epoch { // of another life: nothing of what he wants is left
+			first, lost = p.Newest.Offset+1, true
+		}
 		return hub.Replay{Gap: l.out.gap(Position{p.Newest.Epoch, first - 1})}, lost
 	})
 }

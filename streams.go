@@ -308,7 +308,7 @@ func (ss *streams) serveFetches(ctx context.Context, st *stream) {
 		}
 		page, err := ss.broker().Read(ctx, st.name, st.keep, r)
 		if err == nil {
-			st.log.fetched(page)
+			st.log.fetched(r.After, page)
 			if page.Newest.Epoch != st.log.position().Epoch {
 				ss.missed(st)
 			}
