@@ -47,11 +47,12 @@ var leaves = []string{"internal/clock", "internal/pattern"}
 // Beyond the leaves engines do not know each other, nor do their tests. These are the exceptions, each with
 // its reason.
 var internalEdges = map[string][]string{
-	"internal/hub": {"internal/socket"}, // the hub implements what a socket calls, and writes to sockets
+	"internal/hub":        {"internal/socket"}, // the hub implements what a socket calls, and writes to sockets
+	"internal/brokertest": {"herald"},          // the conformance suite of one of the root's interfaces
 }
 
 // These are what tests are made of: no program may carry them.
-var testsOnly = []string{"internal/browsertest"}
+var testsOnly = []string{"internal/browsertest", "internal/brokertest"}
 
 // A file that needs more lines than this is two files.
 const maxLines = 600

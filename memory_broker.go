@@ -29,6 +29,7 @@ type memoryBroker struct {
 	// Immutable after newMemoryBroker.
 	node  Node
 	clock clock.Clock
+	known *knownIDs
 
 	mu      sync.Mutex // guards the fields below; the locks of streams are not taken under it
 	streams map[string]*memoryStream
@@ -55,7 +56,7 @@ type memoryStream struct {
 }
 
 func newMemoryBroker(c clock.Clock, n Node) *memoryBroker {
-	return &memoryBroker{memoryPresence: newMemoryPresence(n), node: n, clock: c, streams: map[string]*memoryStream{}, quiet: list.New(), empty: list.New()}
+	return &memoryBroker{memoryPresence: newMemoryPresence(n), node: n, clock: c, known: &knownIDs{at: map[string]time.Time{}}, streams: map[string]*memoryStream{}, quiet: list.New(), empty: list.New()}
 }
 
 // Run implements Broker.
@@ -71,9 +72,12 @@ func (b *memoryBroker) Check() error { return nil }
 func (b *memoryBroker) Publish(_ context.Context, publications ...Publication) ([]Receipt, error) {
 	receipts := make([]Receipt, len(publications))
 	for i, p := range publications {
-		if p.Keep.keeps() {
+		switch {
+		case p.Keep.keeps():
 			receipts[i] = b.keep(p)
-		} else {
+		case p.ID != "" && b.known.add(p.ID, b.clock.Now()):
+			receipts[i].Duplicate = true
+		default:
 			b.node.Deliver(p.Stream, "", []Entry{{Body: p.Body}})
 		}
 	}
@@ -85,6 +89,9 @@ func (b *memoryBroker) keep(p Publication) Receipt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := b.clock.Now()
+	if p.ID != "" && b.known.add(p.ID, now) {
+		return Receipt{Duplicate: true}
+	}
 	offset := s.ring.Append(now, len(p.Body), p)
 	b.node.Deliver(p.Stream, s.epoch, []Entry{{Offset: offset, At: now, Body: p.Body}})
 	return Receipt{Position: Position{s.epoch, offset}}
@@ -184,6 +191,9 @@ func (b *memoryBroker) Unsubscribe(stream string) {
 
 // Read implements Streams.
 func (b *memoryBroker) Read(_ context.Context, stream string, keep Retention, r Range) (Page, error) {
+	if !keep.keeps() {
+		return Page{Oldest: 1}, nil
+	}
 	s := b.stream(stream, keep, asked)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -202,6 +212,9 @@ func (b *memoryBroker) Read(_ context.Context, stream string, keep Retention, r 
 
 // Locate implements Streams.
 func (b *memoryBroker) Locate(_ context.Context, keep Retention, id string) (Position, bool, error) {
+	if !keep.keeps() {
+		return Position{}, false, nil
+	}
 	s := b.stream(EventStream, keep, asked)
 	s.mu.Lock()
 	defer s.mu.Unlock()

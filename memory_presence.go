@@ -57,7 +57,8 @@ func (p *memoryPresence) Replace(_ context.Context, channel string, members []No
 	var told []PresenceChange
 	for _, m := range slices.Clone(p.roomLocked(channel).members) {
 		if !stay[m.ID] {
-			told = p.changeLocked(told, channel, NodeChange{m, true})
+			gone := NodeMember{Member: Member{ID: m.ID}}
+			told = p.changeLocked(told, channel, NodeChange{gone, true})
 		}
 	}
 	for _, m := range members {

@@ -1,0 +1,48 @@
+package brokertest
+
+import (
+	"slices"
+	"testing"
+)
+
+var askTests = []test{
+	{"Ask reaches all other nodes", 3, false, testAsk},
+	{"Ask ends with the answer that is enough", 3, true, testEnough},
+}
+
+// ask returns the answers, sorted.
+func (r *rig) ask(t testing.TB, question string, enough int) []string {
+	t.Helper()
+	var got []string
+	err := r.Ask(t.Context(), []byte(question), func(answer []byte) bool {
+		got = append(got, string(answer))
+		return len(got) == enough
+	})
+	if err != nil {
+		t.Fatalf("Ask: %v", err)
+	}
+	slices.Sort(got)
+	return got
+}
+
+func testAsk(t *testing.T, rigs []*rig) {
+	names := []string{"a", "b", "c"}
+	for i, r := range rigs {
+		r.node.OnAsk = func(q []byte) []byte { return []byte(names[i] + " heard " + string(q)) }
+	}
+	for i, r := range rigs {
+		var want []string
+		for j := range rigs {
+			if j != i {
+				want = append(want, names[j]+" heard x")
+			}
+		}
+		isEqual(t, "answers", r.ask(t, "x", 0), want)
+	}
+}
+
+func testEnough(t *testing.T, rigs []*rig) {
+	if got := rigs[0].ask(t, "x", 1); len(got) != 1 {
+		t.Errorf("got %q, want one answer, which is enough", got)
+	}
+}
