@@ -23,31 +23,12 @@ func (r *rig) ask(t testing.TB, question string, enough int) []string {
 	return got
 }
 
-func TestAskReachesAllOtherNodes(t *testing.T) {
-	overEach(t, func(t *testing.T, redis *heraldtest.Redis) {
-		rigs := []*rig{start(t, redis), start(t, redis), start(t, redis)}
-		for i, name := range []string{"a", "b", "c"} {
-			rigs[i].node.answer = func(q []byte) []byte { return []byte(name + " heard " + string(q)) }
-		}
-		isEqual(t, "answers", rigs[0].ask(t, "x", 0), []string{"b heard x", "c heard x"})
-		isEqual(t, "answers", rigs[2].ask(t, "y", 0), []string{"a heard y", "b heard y"})
-		if got := rigs[0].ask(t, "z", 1); len(got) != 1 {
-			t.Errorf("got %q, want one answer, which is enough", got)
-		}
-	})
-}
-
-func TestAskAloneIsAnsweredByNobody(t *testing.T) {
-	a := start(t, heraldtest.StartRedis(t))
-	isEqual(t, "answers", a.ask(t, "x", 0), nil)
-}
-
 // The node that does not answer costs the wait once, and is waited for again when it has been heard.
 func TestASilentNodeIsLeftOut(t *testing.T) {
 	redis := heraldtest.StartRedis(t)
 	a, b, c := start(t, redis), start(t, redis), start(t, redis)
 	gate := make(chan struct{})
-	b.node.answer = func([]byte) []byte {
+	b.node.OnAsk = func([]byte) []byte {
 		<-gate
 		return []byte("late")
 	}
@@ -71,11 +52,11 @@ func TestASilentNodeIsLeftOut(t *testing.T) {
 func TestAnswerMayAskRedis(t *testing.T) {
 	redis := heraldtest.StartRedis(t)
 	a, b := start(t, redis), start(t, redis)
-	b.node.answer = func(q []byte) []byte {
+	b.node.OnAsk = func(q []byte) []byte {
 		b.publish(t, says("orders", "from an answer", kept))
 		return q
 	}
 	a.subscribe(t, "orders", herald.Retention{})
 	isEqual(t, "answers", a.ask(t, "x", 0), []string{"x"})
-	a.node.bodies(t, "orders", 1)
+	a.node.Bodies(t, "orders", 1)
 }

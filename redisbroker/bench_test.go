@@ -10,11 +10,12 @@ import (
 
 	"github.com/herald-events/herald"
 	"github.com/herald-events/herald/heraldtest"
+	"github.com/herald-events/herald/internal/brokertest"
 )
 
 // counter is a node that counts what it is told.
 type counter struct {
-	recorder
+	*brokertest.Node
 	count atomic.Int64
 	want  atomic.Int64
 	done  chan struct{}
@@ -77,7 +78,7 @@ func countingRig(b *testing.B, redis *heraldtest.Redis) (*Broker, *counter) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	node := &counter{done: make(chan struct{}, 1)}
+	node := &counter{Node: brokertest.NewNode(), done: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- broker.Run(ctx, node) }()

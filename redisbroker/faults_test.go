@@ -10,6 +10,7 @@ import (
 
 	"github.com/herald-events/herald"
 	"github.com/herald-events/herald/heraldtest"
+	"github.com/herald-events/herald/internal/brokertest"
 )
 
 func isUnavailable(err error) bool {
@@ -27,7 +28,7 @@ func refusesAtOnce(t *testing.T, r *rig) {
 		"Read":      func() error { _, err := r.Read(ctx, "orders", kept, herald.Range{Limit: 1}); return err },
 		"Locate":    func() error { _, _, err := r.Locate(ctx, kept, "evt-1"); return err },
 		"Apply": func() error {
-			_, err := r.Apply(ctx, room, []herald.NodeChange{comes(member("ann", ""))})
+			_, err := r.Apply(ctx, room, []herald.NodeChange{brokertest.Comes(brokertest.Member("ann", ""))})
 			return err
 		},
 		"Replace": func() error { return r.Replace(ctx, room, nil) },
@@ -40,9 +41,9 @@ func refusesAtOnce(t *testing.T, r *rig) {
 		}
 	}
 	r.subscribe(t, "later", herald.Retention{})
-	before := len(r.node.bodies(t, "orders", 0))
+	before := len(r.node.Bodies(t, "orders", 0))
 	r.publish(t, says("orders", "local", herald.Retention{}))
-	if got := r.node.bodies(t, "orders", before+1); got[before] != "local" {
+	if got := r.node.Bodies(t, "orders", before+1); got[before] != "local" {
 		t.Errorf("got %q, want the own node told", got)
 	}
 }
@@ -51,11 +52,11 @@ func refusesAtOnce(t *testing.T, r *rig) {
 // Redis was away.
 func worksAgain(t *testing.T, a, b *rig) {
 	t.Helper()
-	a.node.await(t, "Restored", func() bool { return a.node.restored > 0 })
+	a.node.AwaitRestored(t)
 	for _, stream := range []string{"orders", "later"} {
-		before := len(a.node.bodies(t, stream, 0))
+		before := len(a.node.Bodies(t, stream, 0))
 		b.publish(t, says(stream, "again", herald.Retention{}))
-		if got := a.node.bodies(t, stream, before+1); got[before] != "again" {
+		if got := a.node.Bodies(t, stream, before+1); got[before] != "again" {
 			t.Errorf("%s: got %q, want it told", stream, got)
 		}
 	}
@@ -120,11 +121,11 @@ func TestALostSubscriptionIsMadeGood(t *testing.T) {
 	a.subscribe(t, "orders", herald.Retention{})
 	a.subscribe(t, "later", herald.Retention{})
 	redis.Do("CLIENT", "KILL", "TYPE", "pubsub")
-	a.node.await(t, "Restored", func() bool { return a.node.restored > 0 })
+	a.node.AwaitRestored(t)
 	b.awaitHealthy(t)
 	worksAgain(t, a, b)
 	b.publish(t, says("orders-1499", "x", herald.Retention{}))
-	a.node.bodies(t, "orders-1499", 1)
+	a.node.Bodies(t, "orders-1499", 1)
 }
 
 // A probe that does not come back is what a demoted master looks like: nothing is wrong with the connection.
@@ -150,7 +151,7 @@ func TestSubscriptionsThatMayNotBeAreAway(t *testing.T) {
 	redis.Do("ACL", "SETUSER", "default", "resetchannels") // ends the connections that are subscribed
 	a.awaitAway(t)
 	redis.Do("ACL", "SETUSER", "default", "allchannels")
-	a.node.await(t, "Restored", func() bool { return a.node.restored > 0 })
+	a.node.AwaitRestored(t)
 }
 
 // What is not read from the inbox holds up the connection and nothing else.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/herald-events/herald"
 	"github.com/herald-events/herald/heraldtest"
+	"github.com/herald-events/herald/internal/brokertest"
 )
 
 // patience is how long a test waits for what must come: far longer than it takes.
@@ -20,114 +21,10 @@ const patience = 20 * time.Second
 // kept is a retention that no test outlives.
 var kept = herald.Retention{Count: 1000, Age: time.Hour}
 
-// recorder is a node that writes down what it is told.
-type recorder struct {
-	answer func([]byte) []byte
-	shared herald.Shared
-
-	mu       sync.Mutex // guards the fields below
-	told     map[string][]told
-	changes  map[string][]herald.PresenceChange
-	restored int
-	news     chan struct{} // closed when something is written down
-}
-
-// told is one publication as the node was told of it.
-type told struct {
-	epoch  string
-	offset uint64
-	body   string
-}
-
-func newRecorder() *recorder {
-	return &recorder{
-		told: map[string][]told{}, changes: map[string][]herald.PresenceChange{}, news: make(chan struct{}),
-		answer: func(q []byte) []byte { return q },
-	}
-}
-
-func (r *recorder) write(f func()) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	f()
-	close(r.news)
-	r.news = make(chan struct{})
-}
-
-func (r *recorder) Deliver(stream, epoch string, entries []herald.Entry) {
-	r.write(func() {
-		for _, e := range entries {
-			r.told[stream] = append(r.told[stream], told{epoch, e.Offset, string(e.Body)})
-		}
-	})
-}
-
-func (r *recorder) PresenceChanged(changes []herald.PresenceChange) {
-	r.write(func() {
-		for _, c := range changes {
-			r.changes[c.Channel] = append(r.changes[c.Channel], c)
-		}
-	})
-}
-
-func (r *recorder) Restored() { r.write(func() { r.restored++ }) }
-
-func (r *recorder) Shared() herald.Shared { return r.shared }
-
-func (r *recorder) Answer(_ context.Context, q []byte) []byte { return r.answer(q) }
-
-// await waits until what is written down is as is says, which is called with the lock held.
-func (r *recorder) await(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	late := time.After(patience)
-	for {
-		r.mu.Lock()
-		done, news := is(), r.news
-		r.mu.Unlock()
-		if done {
-			return
-		}
-		select {
-		case <-news:
-		case <-late:
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			t.Fatalf("%s did not come; told %d streams, restored %d times, changes %+v", what, len(r.told), r.restored, r.changes)
-		}
-	}
-}
-
-// bodies waits until so many publications have come on a stream, and returns their bodies.
-func (r *recorder) bodies(t testing.TB, stream string, n int) []string {
-	t.Helper()
-	var bodies []string
-	for _, told := range r.all(t, stream, n) {
-		bodies = append(bodies, told.body)
-	}
-	return bodies
-}
-
-func (r *recorder) all(t testing.TB, stream string, n int) []told {
-	t.Helper()
-	r.await(t, "a publication", func() bool { return len(r.told[stream]) >= n })
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return append([]told(nil), r.told[stream]...)
-}
-
-// changesOf waits until so many changes have come on a channel.
-func (r *recorder) changesOf(t testing.TB, channel string, n int) []herald.PresenceChange {
-	t.Helper()
-	r.await(t, "a change", func() bool { return len(r.changes[channel]) >= n })
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return append([]herald.PresenceChange(nil), r.changes[channel]...)
-}
-
 // rig is a broker that runs, and its node.
 type rig struct {
 	*Broker
-	node *recorder
+	node *brokertest.Node
 	stop func() // ends Run in order
 	kill func() // ends Run as if the process had died: Redis is not told
 }
@@ -163,7 +60,7 @@ func prepare(t testing.TB, redis *heraldtest.Redis, change ...func(*Config)) *ri
 	if err != nil {
 		t.Fatalf("New: %v", err)
 	}
-	return &rig{Broker: b, node: newRecorder()}
+	return &rig{Broker: b, node: brokertest.NewNode()}
 }
 
 // run runs the broker until the test ends.

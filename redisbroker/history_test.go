@@ -37,56 +37,6 @@ func (r *rig) fill(t testing.TB, stream string, n int, keep herald.Retention) he
 	return last.Position
 }
 
-func TestReadReturnsRanges(t *testing.T) {
-	overEach(t, func(t *testing.T, redis *heraldtest.Redis) {
-		a := start(t, redis)
-		ten := herald.Retention{Count: 10, Age: time.Hour}
-		newest := a.fill(t, "orders", 25, ten)
-		tests := []struct {
-			name string
-			r    herald.Range
-			want []uint64
-		}{
-			{"after one", herald.Range{After: 20, Limit: 100}, []uint64{21, 22, 23, 24, 25}},
-			{"limited", herald.Range{After: 20, Limit: 2}, []uint64{21, 22}},
-			{"a gap", herald.Range{After: 3, Limit: 3}, []uint64{16, 17, 18}},
-			{"from the first", herald.Range{Limit: 100}, []uint64{16, 17, 18, 19, 20, 21, 22, 23, 24, 25}},
-			{"the newest", herald.Range{Last: 3, Limit: 100}, []uint64{23, 24, 25}},
-			{"more of the newest than there are", herald.Range{Last: 30, Limit: 2}, []uint64{16, 17}},
-			{"after the newest", herald.Range{After: 25, Limit: 100}, nil},
-			{"far after the newest", herald.Range{After: 1 << 63, Limit: 100}, nil},
-			{"none", herald.Range{}, nil},
-		}
-		for _, tt := range tests {
-			t.Run(tt.name, func(t *testing.T) {
-				page := a.read(t, "orders", ten, tt.r)
-				if got := offsets(page); !slices.Equal(got, tt.want) {
-					t.Errorf("got %v, want %v", got, tt.want)
-				}
-				if page.Newest != newest || page.Oldest != 16 {
-					t.Errorf("got newest %+v, oldest %d, want %+v, 16", page.Newest, page.Oldest, newest)
-				}
-				for _, e := range page.Entries {
-					if string(e.Body) != fmt.Sprint(e.Offset) || time.Since(e.At).Abs() > time.Hour {
-						t.Errorf("entry %d: got %q at %v", e.Offset, e.Body, e.At)
-					}
-				}
-			})
-		}
-	})
-}
-
-func TestReadOfAStreamThatHasNothing(t *testing.T) {
-	a := start(t, heraldtest.StartRedis(t))
-	page := a.read(t, "orders", kept, herald.Range{Limit: 10})
-	if page.Newest.Epoch == "" || page.Newest.Offset != 0 || page.Oldest != 1 || len(page.Entries) != 0 {
-		t.Errorf("got %+v, want an epoch with nothing in it", page)
-	}
-	if at := a.subscribe(t, "orders", kept); at != page.Newest {
-		t.Errorf("Subscribe: got %+v, want %+v", at, page.Newest)
-	}
-}
-
 // Redis' own time decides what is too old, so the test writes old entries by hand.
 func TestWhatIsTooOldIsNotRead(t *testing.T) {
 	redis := heraldtest.StartRedisServer(t)
@@ -169,21 +119,4 @@ func TestALostHistoryBeginsAnEpoch(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestLocateFindsEvents(t *testing.T) {
-	overEach(t, func(t *testing.T, redis *heraldtest.Redis) {
-		a := start(t, redis)
-		three := herald.Retention{Count: 3, Age: time.Hour}
-		for i := range 5 {
-			a.publish(t, herald.Publication{ID: fmt.Sprint("evt-", i+1), Body: []byte("x"), Keep: three})
-		}
-		for i, want := range []uint64{0, 0, 3, 4, 5, 0} {
-			id := fmt.Sprint("evt-", i+1)
-			at, found, err := a.Locate(t.Context(), three, id)
-			if err != nil || at.Offset != want || found != (want > 0) {
-				t.Errorf("%s: got %+v, %v, %v, want offset %d", id, at, found, err, want)
-			}
-		}
-	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/herald-events/herald"
 	"github.com/herald-events/herald/heraldtest"
+	"github.com/herald-events/herald/internal/brokertest"
 )
 
 // orders is what nodes keep of one channel, and of the domain events.
@@ -43,7 +44,7 @@ func connect(t testing.TB, redis *heraldtest.Redis, change ...func(*Config)) *Pu
 func sharing(t testing.TB, redis *heraldtest.Redis, s herald.Shared, change ...func(*Config)) *rig {
 	t.Helper()
 	r := prepare(t, redis, change...)
-	r.node.shared = s
+	r.node.Settings = s
 	r.run(t)
 	r.awaitHealthy(t)
 	return r
@@ -64,7 +65,7 @@ func TestAPublisherPublishesAsANodeDoes(t *testing.T) {
 			t.Fatalf("Publish: %v", err)
 		}
 		for stream, want := range map[string]uint64{"orders": 1, "plain": 0, herald.EventStream: 1} {
-			if got := a.node.all(t, stream, 1)[0]; got.offset != want || (got.epoch != "") != (want > 0) {
+			if got := a.node.All(t, stream, 1)[0]; got.Offset != want || (got.Epoch != "") != (want > 0) {
 				t.Errorf("%q: got %+v, want offset %d", stream, got, want)
 			}
 		}
@@ -96,7 +97,7 @@ func TestAPublisherMayEndAtOnce(t *testing.T) {
 			t.Errorf("after Close: got %v, want UNAVAILABLE", err)
 		}
 	}
-	if got := len(a.node.all(t, "plain", n)); got != n {
+	if got := len(a.node.All(t, "plain", n)); got != n {
 		t.Errorf("got %d messages, want %d", got, n)
 	}
 }
@@ -111,7 +112,7 @@ func TestWhatIsPublishedBeforeTheEndIsSent(t *testing.T) {
 		b.publish(t, says("plain", "x", herald.Retention{}))
 	}
 	b.stop()
-	a.node.all(t, "plain", n)
+	a.node.All(t, "plain", n)
 }
 
 func TestAPublisherIsNoNode(t *testing.T) {
@@ -123,18 +124,18 @@ func TestAPublisherIsNoNode(t *testing.T) {
 	if err != nil || len(lives) != 1 {
 		t.Errorf("got the lives %q, %v, want the node's alone", lives, err)
 	}
-	a.node.answer = func([]byte) []byte { return []byte(`{"count":3}`) }
+	a.node.OnAsk = func([]byte) []byte { return []byte(`{"count":3}`) }
 	if n, err := p.SubscriberCount(t.Context(), "orders"); n != 3 || err != nil {
 		t.Errorf("SubscriberCount: got %d, %v, want 3", n, err)
 	}
 	if has, err := p.HasSubscribers(t.Context(), "orders"); !has || err != nil {
 		t.Errorf("HasSubscribers: got %v, %v, want true", has, err)
 	}
-	a.node.answer = func([]byte) []byte { return []byte(`{"channels":{"orders":{"subscribers":3}}}`) }
+	a.node.OnAsk = func([]byte) []byte { return []byte(`{"channels":{"orders":{"subscribers":3}}}`) }
 	if got, err := p.Channels(t.Context()); err != nil || len(got) != 1 || got[0].Subscribers != 3 {
 		t.Errorf("Channels: got %+v, %v, want one with 3 subscribers", got, err)
 	}
-	a.apply(t, comes(member("ann", "")))
+	a.apply(t, brokertest.Comes(brokertest.Member("ann", "")))
 	if got, err := p.PresenceMembers(t.Context(), room); err != nil || len(got) != 1 || got[0].ID != "ann" {
 		t.Errorf("PresenceMembers: got %+v, %v, want ann", got, err)
 	}
