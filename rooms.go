@@ -42,8 +42,8 @@ func (rs *rooms) join(loop *socket.Loop, j presence.Join, then joined) {
 			w.tell(nil, errHeld(j.Member.ID))
 			return
 		}
-		if now := rs.localLocked(j.Channel, j.Member.ID); !now.same(before) {
-			r.owe(now, w)
+		if now := rs.localLocked(j.Channel, j.Member.ID); !now.same(before) || !now.Signed {
+			r.owe(now, w) // of a claim too that changes nothing here: the id may be signed on another node by now
 		} else {
 			r.await(w)
 		}
