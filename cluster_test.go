@@ -3,39 +3,13 @@ package herald_test
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/herald-events/herald"
 	"github.com/herald-events/herald/heraldtest"
-	"github.com/herald-events/herald/redisbroker"
 )
-
-// startNodes starts nodes of one application that share a Redis.
-func startNodes(t *testing.T, n int, config herald.Config) []*heraldtest.Server {
-	t.Helper()
-	return startNodesOver(t, heraldtest.StartRedis(t), n, config)
-}
-
-func startNodesOver(t *testing.T, redis *heraldtest.Redis, n int, config herald.Config) []*heraldtest.Server {
-	t.Helper()
-	nodes := make([]*heraldtest.Server, n)
-	for i := range nodes {
-		broker, err := redisbroker.New(redisbroker.Config{URL: redis.URL, Prefix: redis.Prefix})
-		if err != nil {
-			t.Fatal(err)
-		}
-		own := quiet(t, config)
-		own.Broker = broker
-		nodes[i] = heraldtest.Start(t, own)
-		wsEventually(t, "the node is ready", func() bool {
-			return httpCall(t, nodes[i].HTTP(), http.MethodGet, nodes[i].URL+"/readyz", "").Status == http.StatusOK
-		})
-	}
-	return nodes
-}
 
 // TestNodesActAsOne goes through everything that two nodes do together.
 func TestNodesActAsOne(t *testing.T) {
