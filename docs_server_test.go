@@ -29,6 +29,7 @@ var serverBlocks = []blockRow{
 	{"yaml", "jwt_secret:", testServerRotation},
 	{"sh", "curl ", testServerMetrics},
 	{"nginx", "location /ws", testServerNginx},
+	{"sh", "go run ./examples/cluster", testServerCluster},
 	{"sh", "HERALD_ALLOWED_ORIGINS=", testServerOrigins},
 }
 
