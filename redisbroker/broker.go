@@ -215,7 +215,7 @@ func (b *Broker) report(p part, err error) {
 func (b *Broker) note(p part, err error) change {
 	b.reporting.Lock()
 	defer b.reporting.Unlock()
-	change := b.health.set(p, err)
+	change := b.health.set(p, err, b.sender.open)
 	switch {
 	case change == nowDown:
 		b.missed = true
@@ -224,7 +224,6 @@ func (b *Broker) note(p part, err error) change {
 			b.log.Warn("redis is away", "err", b.health.check())
 		}
 	case change == nowUp:
-		b.sender.open()
 		b.log.Info("redis is there")
 		if b.missed {
 			return nowUpAgain

@@ -67,7 +67,8 @@ func (h *health) there() <-chan struct{} {
 	return h.well
 }
 
-func (h *health) set(p part, err error) change {
+// set notes the state of a part. Where the broker becomes healthy by it, open is called before anybody can see that.
+func (h *health) set(p part, err error, open func()) change {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.errs[command] == errEnded {
@@ -82,6 +83,7 @@ func (h *health) set(p part, err error) change {
 		h.well = make(chan struct{})
 		return nowDown
 	case was != nil && h.why == nil:
+		open()
 		h.down, h.up = make(chan struct{}), time.Now()
 		close(h.well)
 		return nowUp

@@ -14,7 +14,7 @@ import (
 
 // What goes over pub/sub is one of these, told by its first byte.
 //
-//	p  node's id, frames                               publications that are not kept
+//	p  node's id, frames                               publications that are not kept; their node has told its own
 //	k  epoch, first offset "," milliseconds ";" frames  kept ones; scripts/append.lua writes it
 //	m  epoch, first version ";" changes                 of members; scripts/room.lua writes it
 //	q  node's id, question's number, question           to every node
@@ -32,6 +32,9 @@ const (
 	kindAnswer   = 'a'
 	kindProbe    = 'b'
 )
+
+// anyNode stands for a node in what no node has told its own yet.
+var anyNode = strings.Repeat("-", idLength)
 
 var errPayload = errors.New("a payload that is none of ours")
 

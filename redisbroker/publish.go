@@ -68,22 +68,19 @@ func (b *Broker) say(ctx context.Context, p *herald.Publication) error {
 	return nil
 }
 
-// wait waits for what Redis says of a publication. One that has an id and is not kept is told to the own node
-// here: until now it might have been a duplicate.
+// wait waits for what Redis says of a publication. One that has an id and is not kept comes to the own node from
+// Redis, as it does to the others, so that all have one order; where Redis fails it is told here.
 func (b *Broker) wait(ctx context.Context, t ticket, p *herald.Publication) (herald.Receipt, error) {
 	select {
 	case <-t.in.done:
 	case <-ctx.Done():
 		return herald.Receipt{}, unavailable(ctx.Err())
 	}
-	if isKept(p.Keep) {
-		if t.in.err != nil {
-			return herald.Receipt{}, t.in.err
-		}
+	switch {
+	case t.in.err == nil:
 		return t.in.receipt(t.index), nil
-	}
-	if t.in.err == nil && t.in.receipt(t.index).Duplicate {
-		return herald.Receipt{Duplicate: true}, nil
+	case isKept(p.Keep):
+		return herald.Receipt{}, t.in.err
 	}
 	b.node.Deliver(p.Stream, "", []herald.Entry{{Body: p.Body}})
 	return herald.Receipt{}, nil

@@ -31,7 +31,7 @@ func TestTLSAndUsers(t *testing.T) {
 	a, b := start(t, redis, over("nodes:a%20secret%2Fof%20theirs")), start(t, redis, over("nodes:a%20secret%2Fof%20theirs"))
 	a.subscribe(t, "orders", kept)
 	b.publish(t, says("orders", "told", kept))
-	if got := a.node.bodies(t, "orders", 1); got[0] != "told" {
+	if got := a.node.Bodies(t, "orders", 1); got[0] != "told" {
 		t.Errorf("got %q, want it told", got)
 	}
 	wrong := begin(t, redis, over("nodes:wrong"))

@@ -35,15 +35,15 @@ func TestSentinelFailover(t *testing.T) {
 	a, b := start(t, master, watched), start(t, master, watched)
 	a.subscribe(t, "orders", kept)
 	b.publish(t, says("orders", "before", kept))
-	a.node.bodies(t, "orders", 1)
+	a.node.Bodies(t, "orders", 1)
 
 	master.Kill()
 	a.awaitAway(t)
 	a.awaitHealthy(t)
 	b.awaitHealthy(t)
-	a.node.await(t, "Restored", func() bool { return a.node.restored > 0 })
+	a.node.AwaitRestored(t)
 	receipt := b.publish(t, says("orders", "behind", kept))[0]
-	if got := a.node.all(t, "orders", 2)[1]; got.body != "behind" || got.offset != receipt.Position.Offset {
+	if got := a.node.All(t, "orders", 2)[1]; got.Body != "behind" || got.Offset != receipt.Position.Offset {
 		t.Errorf("got %+v, want what was said at %v", got, receipt.Position)
 	}
 }

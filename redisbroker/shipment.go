@@ -113,7 +113,7 @@ func (s *shipment) add(b *batch, at address) {
 		s.args = append(s.args, at.channel, at.count, at.age)
 	case once:
 		s.keys = append(s.keys, at.history[2])
-		s.args = append(s.args, at.channel, string(kindPlain)+s.b.self)
+		s.args = append(s.args, at.channel, string(kindPlain)+anyNode)
 	}
 	s.args = b.appendFrames(s.args)
 }
