@@ -92,3 +92,42 @@ func TestARedisThatWentBackIsNoticed(t *testing.T) {
 		t.Errorf("got %s, want a gap", m.Raw)
 	}
 }
+
+// TestAMemberStaysWhoAsksAgainWhileTheBrokerFails: its subscription is open, and the refusal changes nothing.
+func TestAMemberStaysWhoAsksAgainWhileTheBrokerFails(t *testing.T) {
+	redis := heraldtest.StartRedisServer(t)
+	nodes := startNodesOver(t, redis, 2, herald.Config{})
+	ann, bob := nodes[0].Dial(t), nodes[1].Dial(t)
+	ann.Subscribe("presence-x", herald.Member{ID: "ann"})
+	bob.Subscribe("presence-x", herald.Member{ID: "bob"})
+	ann.Expect(`{"type":"event","channel":"presence-x","event":"member_added","data":{"id":"bob"}}`)
+	// The members are to be told again, and all that they are in is refused.
+	redis.Do("ACL", "SETUSER", "default", "resetkeys", "~*:lease:*", "~*:ended:*", "~*:nodes:*", "~*:rooms:*", "~*:meta:*", "~*:stream:*")
+	redis.Do("CLIENT", "KILL", "TYPE", "pubsub")
+	data := `{"id":"ann"}`
+	for refused := false; !refused; {
+		ann.Send(map[string]any{"type": "subscribe", "channel": "presence-x", "channel_data": data, "auth": ann.Sign("presence-x", data)})
+		m := ann.Next()
+		refused = m.Code == "broker_unavailable"
+		if !refused && m.Type != "subscription_succeeded" {
+			t.Fatalf("got %s, want an answer", m.Raw)
+		}
+	}
+	redis.Do("ACL", "SETUSER", "default", "allkeys")
+	carl := nodes[0].Dial(t) // joins behind all that the node has to tell
+	answer := carl.Subscribe("presence-x", herald.Member{ID: "carl"})
+	if want := `{"members":[{"id":"ann"},{"id":"bob"},{"id":"carl"}]}`; !heraldtest.SameJSON(string(answer.Data), want) {
+		t.Errorf("got %s, want %s", answer.Data, want)
+	}
+	for _, c := range []*heraldtest.Client{ann, bob} {
+		c.Expect(`{"type":"event","channel":"presence-x","event":"member_added","data":{"id":"carl"}}`)
+	}
+	if err := nodes[0].Broadcast(t.Context(), "presence-x", "said", 1); err != nil {
+		t.Fatal(err)
+	}
+	said := `{"type":"event","channel":"presence-x","event":"said","data":1}`
+	ann.Expect(said)
+	bob.Expect(said)
+	_ = ann.Conn().Close()
+	bob.Expect(`{"type":"event","channel":"presence-x","event":"member_removed","data":{"id":"ann"}}`)
+}

@@ -52,12 +52,14 @@ func (s *session) askFor(j joining, l *log, members []wire.Member, standing stan
 				}
 				s.failJoin(j, unavailable(err))
 			case j.channel.Type() == Presence: // members may have come and gone meanwhile
-				s.server.rooms.show(loop, name, s.id, s.members[name], func(members []wire.Member, err error) {
+				s.server.rooms.show(loop, name, s.members[name], func(members []wire.Member, err error) {
 					switch {
 					case s.streams[name] != st || s.conn.Closed():
 						s.answered(j)
 					case err != nil:
-						s.leaveQuietly(j.channel)
+						if !s.sub.Subscribed(name) {
+							s.leaveQuietly(j.channel)
+						}
 						s.failJoin(j, err)
 					default:
 						s.goOn(j, l, members, r)

@@ -22,7 +22,7 @@ func (s *session) join(j joining) error {
 	st, entered := s.streams[name]
 	switch {
 	case joining: // already, or as soon as the join under way is complete
-		s.server.rooms.show(s.conn.Loop(), name, s.id, member, func(members []wire.Member, err error) { s.complete(j, members, err) })
+		s.server.rooms.show(s.conn.Loop(), name, member, func(members []wire.Member, err error) { s.shown(j, members, err) })
 		return nil
 	case s.sub.Subscribed(name):
 		s.subscribe(j, st, nil)
@@ -121,6 +121,16 @@ func (s *session) joinPresence(j joining) {
 		Member:     presence.Member{ID: j.member.ID, Info: j.member.Info},
 		Signed:     j.signed,
 	}, func(members []wire.Member, err error) { s.complete(j, members, err) })
+}
+
+// shown ends a join of a presence channel that the connection has joined before. A refusal changes nothing.
+func (s *session) shown(j joining, members []wire.Member, err error) {
+	_, still := s.members[j.channel.String()]
+	if err != nil && still && !s.conn.Closed() {
+		s.failJoin(j, err)
+		return
+	}
+	s.complete(j, members, err)
 }
 
 // complete ends a join of a presence channel, unless the connection has left it again.

@@ -44,11 +44,11 @@ type owed struct {
 
 // waiting is a connection that waits until it is a member.
 type waiting struct {
-	loop       *socket.Loop
-	then       joined // nil: nobody waits
-	connection string
-	memberID   string
-	version    RoomVersion // that has it in it; zero: any
+	loop     *socket.Loop
+	then     joined // nil: nobody waits
+	joins    string // the connection that becomes a member; empty: it has asked before
+	memberID string
+	version  RoomVersion // that has it in it; zero: any
 }
 
 // tell tells it on its loop.

@@ -35,7 +35,7 @@ type joined func(members []wire.Member, err error)
 
 // join makes a connection a member. Whoever is refused is none.
 func (rs *rooms) join(loop *socket.Loop, j presence.Join, then joined) {
-	w := waiting{loop: loop, then: then, connection: j.Connection, memberID: j.Member.ID}
+	w := waiting{loop: loop, then: then, joins: j.Connection, memberID: j.Member.ID}
 	rs.in(j.Channel, func(r *room) {
 		before := rs.localLocked(j.Channel, j.Member.ID)
 		if _, err := rs.local.Join(j); errors.Is(err, presence.ErrHeld) {
@@ -52,8 +52,8 @@ func (rs *rooms) join(loop *socket.Loop, j presence.Join, then joined) {
 
 // show tells a connection that has joined before, or whose join is under way, of the members that there are
 // then.
-func (rs *rooms) show(loop *socket.Loop, channel, connection, memberID string, then joined) {
-	w := waiting{loop: loop, then: then, connection: connection, memberID: memberID}
+func (rs *rooms) show(loop *socket.Loop, channel, memberID string, then joined) {
+	w := waiting{loop: loop, then: then, memberID: memberID}
 	rs.in(channel, func(r *room) { r.await(w) })
 }
 
@@ -244,19 +244,22 @@ func (rs *rooms) push(ctx context.Context, r *room, owed []owed) error {
 // when it is back. rs.mu must be held.
 func (rs *rooms) refuseLocked(r *room, err error) {
 	refused := slices.Concat(r.waiting, r.waitingIn())
-	r.replace = r.replace || len(r.owed) > 0
+	r.replace = r.replace || len(r.owed) > 0 || len(r.waiting) > 0
 	r.waiting, r.owed = nil, nil
 	for _, w := range refused {
 		rs.rollBackLocked(r, w, err)
 	}
 }
 
-// rollBackLocked takes back a join that has come to nothing; rs.mu must be held.
+// rollBackLocked takes back a join that has come to nothing; rs.mu must be held. Who has joined before stays.
 func (rs *rooms) rollBackLocked(r *room, w waiting, err error) {
-	if w.then != nil {
-		rs.local.Leave(r.channel, w.connection, w.memberID)
-		w.tell(nil, err)
+	if w.then == nil {
+		return
 	}
+	if w.joins != "" {
+		rs.local.Leave(r.channel, w.joins, w.memberID)
+	}
+	w.tell(nil, err)
 }
 
 // removeDoubtedLater removes from a room, after a time, of whom the broker has not told again by then.
