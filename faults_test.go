@@ -1,236 +1,216 @@
 package herald_test
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"runtime"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/herald-events/herald"
 	"github.com/herald-events/herald/heraldtest"
 )
 
-func unmarshal(raw []byte, v any) error { return json.Unmarshal(raw, v) }
+// faultsVariable has the long faults tested as well.
+const faultsVariable = "HERALD_TEST_FAULTS"
 
-// TestRedisFaults has something happen to Redis while four publish and two hundred listen on three nodes. What a
-// publish call has accepted reaches every subscriber, in order and once, or a gap says that it does not.
-func TestRedisFaults(t *testing.T) {
-	heraldtest.StartRedisServer(t) // starts what starts all of them, and stays
-	var results []faultResult
-	persistent := []string{"--appendonly", "yes", "--appendfsync", "always", "--enable-debug-command", "yes"}
-	for _, fault := range []struct {
-		name    string
-		options []string
-		happens func(*cluster)
-		gaps    bool // what Redis has lost may be missing
-		long    bool
-	}{
-		{"killed, and back with its data", persistent, func(c *cluster) {
-			c.redis.Kill()
-			c.awaitGone()
-			c.checkGone()
-			c.redis.Start()
-		}, false, false},
-		{"killed, and back without its data", nil, func(c *cluster) {
-			c.redis.Kill()
-			c.awaitGone()
-			c.redis.Start()
-		}, true, false},
-		{"killed and back at once, without its data", nil, func(c *cluster) {
-			c.redis.Kill()
-			c.redis.Start()
-		}, true, false},
-		{"frozen", persistent, func(c *cluster) {
-			c.redis.Pause()
-			c.awaitGone()
-			c.checkGone()
-			c.redis.Resume()
-		}, false, false},
-		{"subscriptions cut", persistent, func(c *cluster) { c.redis.Do("CLIENT", "KILL", "TYPE", "pubsub") }, false, false},
-		{"all connections cut", persistent, func(c *cluster) { c.redis.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes") }, false, false},
-		{"asleep", persistent, func(c *cluster) { c.redis.Do("DEBUG", "SLEEP", "1") }, false, false},
-		{"memory full", persistent, func(c *cluster) {
-			c.redis.Do("CONFIG", "SET", "maxmemory", "1")
-			c.awaitRefused(10)
-			c.redis.Do("CONFIG", "SET", "maxmemory", "0")
-		}, false, false},
-		{"flushed", nil, func(c *cluster) { c.redis.Do("FLUSHALL") }, true, false},
-		{"frozen for 30 s", persistent, func(c *cluster) {
-			over := time.After(30 * time.Second)
-			c.redis.Pause()
-			c.awaitGone()
-			<-over
-			c.redis.Resume()
-		}, false, true},
-		{"away for 30 s, its data lost", nil, func(c *cluster) {
-			over := time.After(30 * time.Second)
-			c.redis.Kill()
-			c.awaitGone()
-			<-over
-			c.redis.Start()
-		}, true, true},
-	} {
-		t.Run(fault.name, func(t *testing.T) {
-			if fault.long && os.Getenv(faultsVariable) == "" {
-				t.Skipf("it takes long: make test-faults, or %s=1, runs it", faultsVariable)
-			}
-			goroutines := runtime.NumGoroutine()
-			t.Run("cluster", func(t *testing.T) {
-				c := startCluster(t, fault.options...)
-				room := c.enterRoom()
-				c.live(fault.happens)
-				c.check(fault.gaps)
-				room.check()
-				results = append(results, c.result(fault.name))
+// fault is something that happens to Redis.
+type fault struct {
+	name    string
+	options []string // of the server
+	begin   func(*faultRig)
+	during  func(*faultRig) // holds while it lasts; nil: nothing in particular
+	end     func(*faultRig) // nil: it has ended by itself
+	lossy   bool            // Redis loses what it had
+	leaves  bool            // members leave meanwhile
+	long    bool
+}
+
+// withData has Redis keep everything that it has answered. With everysec it writes later while the disk is busy.
+var withData = []string{"--appendonly", "yes", "--appendfsync", "always"}
+
+var faults = []fault{
+	{
+		name: "killed and started again, with its data", options: withData, leaves: true,
+		begin: func(r *faultRig) { r.redis.Kill() }, during: aloneOnAll, end: func(r *faultRig) { r.redis.Start() },
+	},
+	{
+		name: "killed and started again, without its data", lossy: true,
+		begin: func(r *faultRig) { r.redis.Kill() }, during: aloneOnAll, end: func(r *faultRig) { r.redis.Start() },
+	},
+	{
+		name: "all subscriptions cut (CLIENT KILL TYPE pubsub)", leaves: true,
+		begin:  func(r *faultRig) { r.redis.Do("CLIENT", "KILL", "TYPE", "pubsub") },
+		during: (*faultRig).awaitNoticed,
+	},
+	{
+		name: "busy for 2 s (DEBUG SLEEP)", options: []string{"--enable-debug-command", "yes"}, leaves: true,
+		begin: func(r *faultRig) { r.redis.Do("DEBUG", "SLEEP", "2") },
+	},
+	{
+		name: "memory full", leaves: true,
+		begin: func(r *faultRig) { r.redis.Do("CONFIG", "SET", "maxmemory", "1") }, during: refusesKept,
+		end: func(r *faultRig) { r.redis.Do("CONFIG", "SET", "maxmemory", "0") },
+	},
+	{
+		name: "flushed (FLUSHALL)", lossy: true,
+		begin: func(r *faultRig) { r.redis.Do("FLUSHALL") }, during: (*faultRig).awaitEpoch,
+	},
+	{
+		name: "frozen for 30 s (SIGSTOP)", leaves: true, long: true,
+		begin: func(r *faultRig) { r.redis.Pause() },
+		during: func(r *faultRig) {
+			over := time.Now().Add(30 * time.Second)
+			aloneOnAll(r)
+			r.eventually("30 s are over", time.Minute, func() bool { return time.Now().After(over) })
+		},
+		end: func(r *faultRig) { r.redis.Resume() },
+	},
+	{
+		name: "killed for 30 s and started again, without its data, members leave meanwhile", lossy: true, leaves: true, long: true,
+		begin: func(r *faultRig) { r.redis.Kill() },
+		during: func(r *faultRig) {
+			over := time.Now().Add(30 * time.Second)
+			aloneOnAll(r)
+			r.eventually("30 s are over", time.Minute, func() bool { return time.Now().After(over) })
+		},
+		end: func(r *faultRig) { r.redis.Start() },
+	},
+}
+
+// TestFaults does to Redis what may happen to it, while 200 connections on three nodes listen and four publishers
+// publish. Afterwards the record of each is complete and in order, or says where something is missing;
+// everybody knows who is present; nothing has leaked.
+func TestFaults(t *testing.T) {
+	heraldtest.StartRedisServer(t) // what starts processes stays
+	for _, f := range faults {
+		t.Run(f.name, func(t *testing.T) {
+			skipLong(t, f.long)
+			leavesNothing(t, func(t *testing.T) {
+				r := newFaultRig(t, heraldtest.StartRedisServer(t, f.options...), faultNodes)
+				r.begin()
+				r.suffer(&f)
 			})
-			wsEventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
 		})
 	}
-	if path := os.Getenv(faultsReport); path != "" && !t.Failed() {
-		writeFaults(t, path, results)
-	}
 }
 
-// faultsVariable has the long faults tested too; faultsReport names the page that is to have the results.
-const (
-	faultsVariable = "HERALD_TEST_FAULTS"
-	faultsReport   = "HERALD_TEST_FAULTS_REPORT"
-)
-
-// faultResult is what has become of a fault.
-type faultResult struct {
-	name              string
-	accepted, refused int
-	gaps              int // that subscribers were told of
-	unsaid            int // accepted messages that a subscriber lacks who was told of none
-	back              time.Duration
-}
-
-func (c *cluster) result(name string) faultResult {
-	f := faultResult{name: name, accepted: len(c.accepted), refused: c.refused, back: c.back}
-	for _, r := range c.readers {
-		f.gaps += r.gaps
-		if r.gaps == 0 {
-			f.unsaid += r.missing()
-		}
-	}
-	return f
-}
-
-const faultsBegin, faultsEnd = "<!-- faults: generated by make test-faults -->", "<!-- end of faults -->"
-
-// writeFaults puts the results between the marks of a page.
-func writeFaults(t *testing.T, path string, results []faultResult) {
+func skipLong(t *testing.T, long bool) {
 	t.Helper()
-	page, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, _ := strings.Cut(string(page), faultsBegin)
-	_, after, found := strings.Cut(rest, faultsEnd)
-	if !found {
-		t.Fatalf("%s has no place for the results", path)
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s%s\n\nMeasured on %s.\n\n", before, faultsBegin, time.Now().Format(time.DateOnly))
-	b.WriteString("| what happened to Redis | accepted | refused | gaps told of | lost without a word | back after |\n|---|---:|---:|---:|---:|---:|\n")
-	for _, f := range results {
-		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %.1f s |\n", f.name, f.accepted, f.refused, f.gaps, f.unsaid, f.back.Seconds())
-	}
-	b.WriteString("\n" + faultsEnd + after)
-	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
-		t.Fatal(err)
+	if long && os.Getenv(faultsVariable) == "" {
+		t.Skipf("takes long; %s=1 or make test-faults runs it", faultsVariable)
 	}
 }
 
-// live has everybody publish and listen while something happens.
-func (c *cluster) live(happens func(*cluster)) {
-	c.subscribe()
-	var readers, publishers sync.WaitGroup
-	for _, r := range c.readers {
-		readers.Go(r.read)
-	}
-	for i := range faultPublishers {
-		publishers.Go(func() { c.publish(i) })
-	}
-	c.awaitAccepted(faultPublishers * faultBefore)
-	happens(c)
-	over := time.Now()
-	c.awaitReady()
-	c.awaitAccepted(faultPublishers)
-	c.back = time.Since(over)
-	c.awaitAccepted(faultPublishers * faultBefore)
-	c.change(func() { c.over = true })
-	publishers.Wait()
-	if err := c.node(0).Broadcast(c.t.Context(), "kept", "last", "last"); err != nil {
-		c.fail(err)
-	}
-	readers.Wait()
+// leavesNothing runs a test and waits until no goroutine and no descriptor is left of it.
+func leavesNothing(t *testing.T, test func(*testing.T)) {
+	goroutines, descriptors := runtime.NumGoroutine(), openDescriptors(t)
+	t.Run("and nothing leaks", test)
+	r := faultRig{T: t}
+	r.eventually("no goroutine and no descriptor is left", patience, func() bool {
+		return runtime.NumGoroutine() <= goroutines && openDescriptors(t) <= descriptors
+	})
 }
 
-// check holds what each subscriber has against what was accepted.
-func (c *cluster) check(mayHaveGaps bool) {
-	c.t.Helper()
-	for i, r := range c.readers {
-		missing := r.missing()
-		if r.gaps > 0 && !mayHaveGaps || missing > 0 && r.gaps == 0 {
-			c.t.Errorf("subscriber %d lacks %d of %d messages and was told of %d gaps", i, missing, len(c.accepted), r.gaps)
+// suffer goes through a fault.
+func (r *faultRig) suffer(f *fault) {
+	r.Helper()
+	began := time.Now()
+	f.begin(r)
+	if f.leaves {
+		r.leave()
+	}
+	if f.during != nil {
+		f.during(r)
+	}
+	lasted := time.Since(began)
+	ended := time.Now()
+	if f.end != nil {
+		f.end(r)
+	}
+	r.awaitReady()
+	r.markSure()
+	ready := time.Since(ended)
+	r.joinAs(0, "new-0", false)
+	r.joinAs(1, "new-1", true)
+	r.awaitSure()
+	r.finish()
+	lost := r.check(f)
+	r.checkCounts()
+	report(r.T, faultResult{name: f.name, lasted: lasted, ready: ready, whole: time.Since(ended), lost: lost})
+	for _, e := range r.all() {
+		if !e.hungUp {
+			e.leave()
 		}
+	}
+	r.eventually("nobody is left", patience, func() bool {
+		for node := range r.nodes {
+			if len(r.membersOn(node)) > 0 || r.askAll(node) > 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// aloneOnAll waits until all nodes know that Redis is away, and checks what they do then.
+func aloneOnAll(r *faultRig) {
+	r.Helper()
+	began := time.Now()
+	for node := range r.nodes {
+		r.awaitAway(node)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		r.Errorf("it took %v until all nodes were not ready", took)
+	}
+	for node := range r.nodes {
+		r.ears.plain = append(r.ears.plain, r.checkAlone(node))
 	}
 }
 
-// missing is how many accepted messages the subscriber does not have.
-func (r *keptReader) missing() (n int) {
-	for id := range r.c.accepted {
-		if !r.got[id] {
-			n++
-		}
-	}
-	return n
-}
-
-// awaitRefused waits until so many calls were refused.
-func (c *cluster) awaitRefused(n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for want := c.refused + n; c.refused < want && !c.broken; {
-		c.changed.Wait()
+// awaitNoticed waits until all nodes have found that Redis was away.
+func (r *faultRig) awaitNoticed() {
+	r.Helper()
+	for node, away := range r.away {
+		r.eventually(fmt.Sprintf("node %d has noticed", node), patience, func() bool { return away.count() > 0 })
 	}
 }
 
-// checkGone holds every node to what it promises while Redis is away.
-func (c *cluster) checkGone() {
-	c.t.Helper()
-	for i, node := range c.nodes {
-		away := &herald.Error{Code: herald.CodeUnavailable}
-		if err := node.Broadcast(c.t.Context(), "kept", "n", "refused"); !errors.Is(err, away) {
-			c.t.Errorf("node %d: a broadcast with history: got %v, want it to be unavailable", i, err)
+// refusesKept waits until all that is kept is refused, while all else goes on.
+func refusesKept(r *faultRig) {
+	r.Helper()
+	for node := range r.nodes {
+		url := r.nodes[node].URL + "/api/v1"
+		for path, body := range map[string]string{
+			"/broadcast": `{"channel":"kept","event":"x","data":{}}`, "/events": `{"type":"test.refused","payload":{}}`,
+		} {
+			if status, text := faultPost(r.client, url+path, body); status != 503 {
+				r.Errorf("node %d, %s: got %d %s, want 503", node, path, status, text)
+			}
 		}
-		if err := node.Publish(c.t.Context(), herald.Event{Type: "a.b"}); !errors.Is(err, away) {
-			c.t.Errorf("node %d: an event: got %v, want it to be unavailable", i, err)
+		if status, text := faultPost(r.client, url+"/broadcast", `{"channel":"plain","event":"x","data":{}}`); status != 200 {
+			r.Errorf("node %d: got %d %s, want what is not kept to go on", node, status, text)
 		}
-		answer := httpCall(c.t, node.HTTP(), http.MethodGet, node.URL+"/api/v1/channels", "", "Authorization: Bearer a-key-for-the-tests")
-		if answer.Status != http.StatusServiceUnavailable {
-			c.t.Errorf("node %d: the channels: got %d %s, want 503", i, answer.Status, answer.Body)
-		}
-		client := node.Dial(c.t)
-		client.Send(`{"type":"subscribe","channel":"plain"}`)
-		client.Expect(`{"type":"subscription_succeeded","channel":"plain"}`)
-		broadcast(c.t, node, "plain", "said", i)
-		if m := client.Next(); m.Channel != "plain" {
-			c.t.Errorf("node %d: got %s, want what is said on a channel without history", i, m.Raw)
-		}
-		member := `{"id":"late"}`
-		client.Send(wsJoin("presence-room", client.Sign("presence-room", member), "channel_data", member))
-		client.ExpectCode("broker_unavailable")
-		client.Send(`{"type":"subscribe","channel":"kept-2"}`) // of which the node knows nothing
-		client.ExpectCode("broker_unavailable")
-		client.Close()
+	}
+	for _, v := range r.voices {
+		r.eventually("publisher "+v.name+" is refused", patience, func() bool {
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			return v.refused > 1
+		})
+	}
+}
+
+// awaitEpoch waits until all who listen to the kept channel are told of a gap.
+func (r *faultRig) awaitEpoch() {
+	r.Helper()
+	for _, e := range r.ears.kept {
+		r.eventually(e.name+" is told of a gap", patience, func() bool {
+			for _, text := range e.record() {
+				if parseHeard(r.T, text).is("gap") {
+					return true
+				}
+			}
+			return false
+		})
 	}
 }
