@@ -50,8 +50,13 @@ func (w *wanderer) wander(life func(w *wanderer, patience int) error) error {
 	return nil
 }
 
-// take records a message, which must be the very next.
+// take records a message, which must be the very next, or a gap: where little is kept, a history may move on while a
+// client is being fed.
 func (w *wanderer) take(m keptMessage) error {
+	if string(m.Event) == `"gap"` {
+		w.gaps++
+		return json.Unmarshal(m.Data, &w.at)
+	}
 	if m.Offset == nil || m.Epoch != w.at.Epoch || *m.Offset != w.at.Offset+1 {
 		return fmt.Errorf("got %s, want the offset %d of %s", m.Raw, w.at.Offset+1, w.at.Epoch)
 	}
