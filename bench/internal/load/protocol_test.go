@@ -21,6 +21,14 @@ func TestHandshakesTakeTheirSteps(t *testing.T) {
 			[]string{`{"type":"subscribe","channel":"channel-00007"}`}, "more",
 		},
 		{
+			"herald-resume", upgradeAnswer + frame(`{"type":"event","event":"connected"}`) + frame(`{"type":"subscription_succeeded","offset":41,"recovered":true}`),
+			[]string{`{"type":"subscribe","channel":"channel-00007","since":{"epoch":"e","offset":40}}`}, "",
+		},
+		{ // the token is openssl's
+			"herald-presence", upgradeAnswer + frame(`{"type":"event","event":"connected","data":{"socketId":"1.2"}}`) + frame(`{"type":"subscription_succeeded"}`),
+			[]string{`{"type":"subscribe","channel":"presence-channel-00007","auth":"1.2:3913e2358dabf27949d370323e35c3485f380ac258cbecbde100e1c5178d837b","channel_data":"{\"id\":\"member-00003\"}"}`}, "",
+		},
+		{
 			"plain", upgradeAnswer + frame(`{"type":"subscribed"}`),
 			[]string{`{"type":"subscribe","channel":"channel-00007"}`}, "",
 		},
@@ -39,7 +47,7 @@ func TestHandshakesTakeTheirSteps(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.protocol, func(t *testing.T) {
-			h := &handshake{protocol: Protocols[tt.protocol], channel: Channel(7)}
+			h := &handshake{protocol: Protocols[tt.protocol], channel: Channel(7), member: 3, since: Position{"e", 40}}
 			var (
 				said []byte
 				done bool
@@ -63,6 +71,15 @@ func TestHandshakesTakeTheirSteps(t *testing.T) {
 				t.Errorf("done %v, said %q, left %q; want said %q, left %q", done, said, h.got, want, tt.left)
 			}
 		})
+	}
+}
+
+func TestAnAnswerTellsWhatWasMissed(t *testing.T) {
+	h := &handshake{}
+	h.learn([]byte(`{"type":"event","event":"connected","data":{"socketId":"1.2"}}`))
+	h.learn([]byte(`{"type":"subscription_succeeded","channel":"a","epoch":"e","offset":41,"recovered":true}`))
+	if h.socket != "1.2" || h.newest != 41 || !h.recovered {
+		t.Errorf("got %q, %d, %v, want 1.2, 41 and recovered", h.socket, h.newest, h.recovered)
 	}
 }
 

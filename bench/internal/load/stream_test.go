@@ -125,3 +125,18 @@ func FuzzStream(f *testing.F) {
 		}
 	})
 }
+
+// TestWhatComesAgainIsToldByItsStamp: stamps that are not new, and only where they tell the order.
+func TestWhatComesAgainIsToldByItsStamp(t *testing.T) {
+	const base = int64(1_700_000_000_000_000_000)
+	for isOrdered, want := range map[bool]int{true: 2, false: 0} {
+		var s stream
+		m := meter{everyStamp: true, isOrdered: isOrdered}
+		for _, stamp := range []int64{1, 2, 2, 4, 3, 5} {
+			s.body([]byte(testMessage(base+stamp, 90)), &m)
+		}
+		if s.count != 6 || s.twice != want {
+			t.Errorf("ordered %v: got %d messages, %d of them again; want 6 and %d", isOrdered, s.count, s.twice, want)
+		}
+	}
+}

@@ -2,10 +2,13 @@ package publish
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -116,5 +119,48 @@ func TestAnAnswerIsReadToItsEnd(t *testing.T) {
 		if status, err := readAnswer(bufio.NewReader(strings.NewReader(bad))); err == nil {
 			t.Errorf("%q: got %d, want an error", bad, status)
 		}
+	}
+}
+
+// notebook is a publisher within the process.
+type notebook struct{ stamps []time.Time }
+
+func (n *notebook) Publish(_ context.Context, _ int, stamp time.Time) (bool, error) {
+	n.stamps = append(n.stamps, stamp)
+	return true, nil
+}
+
+func (n *notebook) Close() error { return nil }
+
+// TestStampsTellTheOrderOfOnePublisher: also where messages are due faster than a timer goes off.
+func TestStampsTellTheOrderOfOnePublisher(t *testing.T) {
+	n := &notebook{}
+	plan := Plan{Channels: 1, Rate: 100_000, Duration: 20 * time.Millisecond, Publishers: 1}
+	got, err := With(t.Context(), plan, func(context.Context) (Publisher, error) { return n, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Messages != 2000 || !slices.IsSortedFunc(n.stamps, time.Time.Compare) || len(slices.Compact(n.stamps)) != 2000 {
+		t.Errorf("got %d messages, want 2000 whose stamps grow", got.Messages)
+	}
+}
+
+// TestAServerIsAskedToPublish: plan and result survive the way.
+func TestAServerIsAskedToPublish(t *testing.T) {
+	plan := Plan{Channels: 2, Size: 256, Rate: 5, Duration: time.Second, Most: 7, Publishers: 3}
+	want := Result{Messages: 3, Channel: []int{2, 1}, Begun: time.Unix(1, 2).UTC(), Ended: time.Unix(3, 4).UTC()}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var got Plan
+		if err := json.NewDecoder(r.Body).Decode(&got); err != nil || got != plan || r.URL.Path != InProcess {
+			t.Errorf("the server is asked for %+v, %v at %s", got, err, r.URL.Path)
+		}
+		if err := json.NewEncoder(w).Encode(want); err != nil {
+			t.Error(err)
+		}
+	}))
+	t.Cleanup(srv.Close)
+	port := srv.Listener.Addr().(*net.TCPAddr).Port
+	if got, err := Ask(t.Context(), port, plan); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
 }

@@ -35,6 +35,14 @@ func sample() *Results {
 		r.Add(Paced, Pace(200), key, name, f)
 		r.Add(Idle, "", key, name, Figures{Resident: 7.4 * by, IdleCPU: 0.25, Connections: 8130})
 		r.Add(Streams, StreamIdle, key+"-sse", name+", SSE", Figures{Resident: 5})
+		if i == 0 {
+			r.Add(Relay, RelayKept, key+"-redis", name+", Redis", Figures{Deliveries: 108_249, CPU: 5.1, FarCPU: 3.75, RedisCPU: 4.21, Expected: 1})
+			r.Add(Hop, HopPlain, key+"-redis", name+", Redis", Figures{
+				P50: 900 * time.Microsecond, P99: 3 * time.Millisecond, NearP50: time.Millisecond, NearP99: time.Millisecond, Expected: 1,
+			})
+			r.Add(Presence, "10000", key+"-redis", name+", Redis", Figures{Connections: 281, RedisCommands: 7.02, RedisCalls: 0.11})
+			r.Add(Resume, "", key, name, Figures{P50: time.Millisecond, P99: time.Second, Max: time.Second, Expected: 1, Twice: 3})
+		}
 		for _, n := range []string{"100", "1000", "15000"} {
 			r.Add(Curve, n, key, name, f)
 		}
@@ -99,6 +107,23 @@ func TestTheCurveIsATableOfServersOverSubscribers(t *testing.T) {
 `
 	if got := "\n" + sample().curve(); got != want {
 		t.Errorf("got%s\nwant%s", got, want)
+	}
+}
+
+// TestWorkloadsOfNodesHaveTablesOfTheirOwn: in what is printed and in the documentation alike.
+func TestWorkloadsOfNodesHaveTablesOfTheirOwn(t *testing.T) {
+	r := sample()
+	for _, text := range []string{r.Table(), r.Section(nil)} {
+		for _, want := range []string{
+			"| 1 channel, history | Herald, Redis |    108,000 |      5.10 |      3.75 |          4.21 |    0 |      0 |",
+			"|         -0.10 |          2.00 |",
+			"|  10,000 | Herald, Redis |     281 |           7.02 |         0.11 |",
+			"| Herald |   1.00 |  1,000 |  1,000 |    0 |     3 |      0 |",
+		} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%q is not in\n%s", want, text)
+			}
+		}
 	}
 }
 
