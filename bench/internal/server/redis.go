@@ -26,7 +26,7 @@ type Redis struct {
 	addr   string
 	dir    string
 	cmd    *exec.Cmd
-	exited <-chan error
+	exited <-chan struct{} // closed when it has ended
 }
 
 // ErrNoRedis says that there is no redis-server.
@@ -61,15 +61,16 @@ func StartRedis(ctx context.Context) (*Redis, error) {
 
 // startWithParent starts a process that ends with this one. The kernel takes the thread that starts it for its
 // parent, so that thread waits for it.
-func startWithParent(cmd *exec.Cmd) (exited <-chan error, err error) {
+func startWithParent(cmd *exec.Cmd) (exited <-chan struct{}, err error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started, ended := make(chan error, 1), make(chan error, 1)
+	started, ended := make(chan error, 1), make(chan struct{})
 	go func() {
 		runtime.LockOSThread()
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			ended <- cmd.Wait()
+			_ = cmd.Wait() // it was told to end, or who talks to it finds out
+			close(ended)
 		}
 	}()
 	return ended, <-started
