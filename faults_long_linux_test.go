@@ -112,11 +112,11 @@ func TestFaultsOfOneNode(t *testing.T) {
 		})
 	})
 	t.Run("partition", func(t *testing.T) {
-		for _, f := range []fault{
-			{name: "one node cut off from Redis for 10 s (packets lost)", leaves: true, begin: cut, end: heal, during: oneIsAlone(10 * time.Second)},
-			{name: "one node cut off from Redis for 40 s, longer than its lease", leaves: true, begin: cut, end: heal, during: oneIsAlone(40 * time.Second)},
+		for name, lasts := range map[string]time.Duration{
+			"one node cut off from Redis for 10 s (packets lost)":         10 * time.Second,
+			"one node cut off from Redis for 40 s, longer than its lease": 40 * time.Second,
 		} {
-			t.Run(f.name, func(t *testing.T) {
+			t.Run(name, func(t *testing.T) {
 				net := newNetwork(t)
 				leavesNothing(t, func(t *testing.T) {
 					redis := heraldtest.StartRedisServer(t, "--bind", "127.0.0.1", net.toRedis.host, "--protected-mode", "no")
@@ -124,12 +124,11 @@ func TestFaultsOfOneNode(t *testing.T) {
 					r, _ := withProcess(t, redis, func() nodeProcess {
 						return startNode(t, net.toClients.node+":0", "redis://"+net.toRedis.host+":"+port, redis.Prefix, "ip", "netns", "exec", net.name)
 					})
-					r.wire = net.toRedis.device
 					r.begin()
 					for i := range 5 { // nobody else is they
 						r.joinAs(faultNodes-1, fmt.Sprint("alone-", i), false)
 					}
-					r.suffer(&f)
+					r.suffer(&fault{name: name, leaves: true, begin: net.toRedis.cut, during: oneIsAlone(lasts), end: net.toRedis.heal})
 				})
 			})
 		}
@@ -161,9 +160,9 @@ func (r *faultRig) loseNode(p nodeProcess) {
 	}
 	r.nodes = r.nodes[:dead]
 	r.voices = slices.DeleteFunc(r.voices, func(v *voice) bool { return v.node == dead })
-	r.ears.kept = r.ears.alive(r.ears.kept)
-	r.ears.plain = r.ears.alive(r.ears.plain)
-	r.ears.events = r.ears.alive(r.ears.events)
+	r.ears.kept = alive(r.ears.kept)
+	r.ears.plain = alive(r.ears.plain)
+	r.ears.events = alive(r.ears.events)
 	r.markSure()
 	r.checkPresence()
 	gone := time.Since(began)
@@ -180,6 +179,11 @@ func (r *faultRig) loseNode(p nodeProcess) {
 			e.leave()
 		}
 	}
+}
+
+// alive are those that have not hung up.
+func alive(all []*ear) []*ear {
+	return slices.DeleteFunc(all, func(e *ear) bool { return e.hungUp })
 }
 
 // network is a namespace with two links to this one: one for clients, and one for Redis, which is cut.
@@ -227,9 +231,9 @@ func ip(t testing.TB, words ...string) {
 }
 
 // cut loses what the node and Redis send each other; neither is told.
-func cut(r *faultRig) { ip(r.T, "link", "set", r.wire, "down") }
+func (l link) cut(r *faultRig) { ip(r.T, "link", "set", l.device, "down") }
 
-func heal(r *faultRig) { ip(r.T, "link", "set", r.wire, "up") }
+func (l link) heal(r *faultRig) { ip(r.T, "link", "set", l.device, "up") }
 
 // oneIsAlone checks what the last node does while it is alone, and that the others go on.
 func oneIsAlone(lasts time.Duration) func(*faultRig) {

@@ -35,17 +35,10 @@ type faultRig struct {
 	away   []*awayCount
 	ears   ears
 	voices []*voice
-
-	wire string // the device between Redis and the node that is to be cut off; empty: none is
 }
 
 // ears are those who listen.
 type ears struct{ kept, plain, room, events []*ear }
-
-// alive are those that have not hung up.
-func (ears) alive(all []*ear) []*ear {
-	return slices.DeleteFunc(slices.Clone(all), func(e *ear) bool { return e.hungUp })
-}
 
 // awayCount counts how often a broker has said that Redis is away.
 type awayCount struct {
