@@ -83,11 +83,11 @@ var Specs = []Spec{
 	{
 		Key: "herald-redis", Name: "Herald, Redis", Protocol: "herald", peer: "herald", publish: heraldPublish, key: heraldKey, ready: heraldReady,
 		Redis: true, Presence: "herald-presence", Resume: "herald-resume",
-		Configuration: "two of the same Herald with `redisbroker`, its zero configuration; with history, `HistoryRule` of 1,000 messages and a minute for all channels",
+		Configuration: "two of the same Herald with `redisbroker`, its zero configuration, and a client queue of 64 MiB; with history, `HistoryRule` of 1,000 messages and a minute for all channels",
 	},
 	{
 		Key: "centrifuge-redis", Name: "Centrifuge, Redis", Protocol: "centrifuge", peer: "centrifuge", publish: peerPublish, Redis: true,
-		Configuration: "two of the same Centrifuge, plain, with its `RedisBroker`, its zero configuration; with history, `WithHistory` of 1,000 messages and a minute, " +
+		Configuration: "two of the same Centrifuge, plain, with its `RedisBroker`, its zero configuration, and a client queue of 64 MiB; with history, `WithHistory` of 1,000 messages and a minute, " +
 			"subscriptions neither positioned nor recoverable",
 	},
 }

@@ -1,7 +1,6 @@
 // Command centrifuge is the centrifuge library over its memory broker or, with -redis, its Redis broker, for
-// the benchmarks: no history unless -history asks for it, no presence, the JSON protocol, and a queue of 4 MiB
-// for a client, as Herald's. With -batching a client's
-// messages are collected for 10 ms and written as one frame by a timer rather than by a goroutine for each
+// the benchmarks: no history unless -history asks for it, no presence, the JSON protocol, and a client's
+// queue as long as Herald's. With -batching a client's messages are collected for 10 ms and written as one frame by a timer rather than by a goroutine for each
 // client, and write buffers are pooled: what the library offers for many subscribers.
 package main
 
@@ -24,7 +23,7 @@ const writeDelay = 10 * time.Millisecond
 func main() { peer.Main(build) }
 
 func build(opts peer.Options) (peer.Server, error) {
-	node, err := centrifuge.New(centrifuge.Config{ClientQueueMaxSize: peer.MaxQueue})
+	node, err := centrifuge.New(centrifuge.Config{ClientQueueMaxSize: opts.Queue()})
 	if err != nil {
 		return peer.Server{}, err
 	}

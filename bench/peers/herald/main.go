@@ -1,6 +1,6 @@
 // Command herald is Herald as a library on net/http, for the benchmarks. Its configuration is the zero
 // value, but for an API key, a secret of channel tokens, the interval of keep-alive, a quiet log, and what the
-// flags ask for: a Redis and a history.
+// flags ask for: a Redis, with a longer queue, and a history.
 package main
 
 import (
@@ -26,6 +26,7 @@ func build(opts peer.Options) (peer.Server, error) {
 		APIKeys:     []herald.APIKey{{Name: "bench", Key: apiKey, Scopes: scopes}},
 		AuthSecrets: []string{load.Secret},
 		KeepAlive:   herald.KeepAlive{PingInterval: opts.Ping, HeartbeatInterval: opts.Ping},
+		Limits:      herald.Limits{MaxQueue: opts.Queue()},
 		Logger:      slog.New(slog.DiscardHandler),
 	}
 	if opts.History > 0 {

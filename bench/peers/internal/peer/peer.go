@@ -22,6 +22,15 @@ import (
 // MaxQueue is how many bytes may wait for one connection, on every server that bounds them.
 const MaxQueue = 4 << 20
 
+// Queue is how many bytes may wait for one connection of a server with these options: more where nodes share a
+// Redis, since one subscriber then gets all that two cores can say, and reads on the same two.
+func (o Options) Queue() int {
+	if o.Redis != "" {
+		return 16 * MaxQueue
+	}
+	return MaxQueue
+}
+
 // HistoryAge is for how long messages are kept, on every server that keeps some.
 const HistoryAge = time.Minute
 
