@@ -108,16 +108,18 @@ func (o eventOutlet) deliver(room hub.Room, entries []hub.Kept) {
 	}
 }
 
-// relay hands an event of another node to the handlers that want those too.
+// relay tells the handlers that are to be told of an event whose delivery comes by.
 func (o eventOutlet) relay(id string) {
+	who := o.server.recent.pass(id)
 	e, _, found := o.server.recent.find(id)
-	if !found || o.server.recent.isOwn(id) {
+	if who == nobody || !found {
 		return
 	}
 	nobodyWaits, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := o.server.relay.Publish(nobodyWaits, e.Type, e); err != nil && !errors.Is(err, bus.ErrClosed) {
-		o.server.log.Warn("handlers have lost an event of another node", "event", id, "err", err)
+	if err := o.server.tellHandlers(nobodyWaits, e, who); err != nil && !errors.Is(err, bus.ErrClosed) {
+		// Beside: a log's lock is held here, and what the application's logger does is not known.
+		go o.server.log.Warn("handlers have lost an event", "event", id, "err", err)
 	}
 }
 

@@ -49,7 +49,7 @@ func (s *Server) BroadcastToMany(ctx context.Context, channels []string, event s
 // Publish records a domain event and tells everyone who listens to its type: handlers of
 // [Server.Subscribe] and [On], sockets and streams. It takes a payload of the catalogue, one of the
 // application's own, or an [Event] that sets more than the payload. An event whose id is known
-// already changes nothing and is no error. Known are the last 100,000 ids, each for an hour.
+// already changes nothing and is no error. Known are at least those of the last hour, up to 100,000.
 //
 // The error of a synchronous handler is returned after everyone has been told.
 func (s *Server) Publish(ctx context.Context, p Payload) error {
@@ -91,26 +91,49 @@ func (s *Server) publish(ctx context.Context, e Event) (publication, error) {
 	if err := s.checkOpen(); err != nil {
 		return publication{}, err
 	}
+	return s.accept(ctx, e)
+}
+
+// accept has an event accepted, and tells the handlers of this node.
+func (s *Server) accept(ctx context.Context, e Event) (publication, error) {
 	done := publication{ID: e.ID}
-	if s.recent.addOwn(e) {
+	known, again := s.recent.publish(e)
+	if known {
 		done.Duplicate = true
 		return done, nil
 	}
 	receipt, err := s.hand(ctx, e)
-	if err != nil {
-		s.recent.forget(e.ID) // nobody was told: the caller may try again
-		return publication{}, unavailable(err)
-	}
-	if receipt.Duplicate {
+	who := everybody
+	switch {
+	case err != nil:
+		if !s.recent.failed(e.ID) {
+			return publication{}, unavailable(err)
+		}
+	case receipt.Duplicate:
 		done.Duplicate = true
-		return done, nil
+		who = s.recent.duplicate(e.ID, again)
+	default:
+		s.recent.published(e.ID)
 	}
-	s.metrics.published.Inc()
-	err = errors.Join(s.bus.Publish(ctx, e.Type, e), s.relay.Publish(ctx, e.Type, e))
+	if !done.Duplicate {
+		s.metrics.published.Inc()
+	}
+	err = s.tellHandlers(ctx, e, who)
 	if errors.Is(err, bus.ErrClosed) {
 		err = unavailable(err)
 	}
 	return done, err
+}
+
+// tellHandlers calls handlers of this node.
+func (s *Server) tellHandlers(ctx context.Context, e Event, who hearers) error {
+	switch who {
+	case ofAllNodes:
+		return s.relay.Publish(ctx, e.Type, e)
+	case everybody:
+		return errors.Join(s.bus.Publish(ctx, e.Type, e), s.relay.Publish(ctx, e.Type, e))
+	}
+	return nil
 }
 
 // hand hands an event to the broker, once there is room for it here.

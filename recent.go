@@ -35,30 +35,119 @@ type record struct {
 	event     Event // without payload once it is too old to be kept whole
 	kept      bool
 	at        time.Time
-	own       bool // it was published on this node
 	delivered hub.Delivered
+
+	// Whom this node's handlers are told by: publish tells all of them, a delivery those who want the events of all
+	// nodes. Each event is told to each handler once, whatever order publishing and delivery come to an end in.
+	author authorship
+	passed bool // its delivery has come by
 }
+
+// authorship is whose an event is, as far as this node knows.
+type authorship uint8
+
+const (
+	ofAnother  authorship = iota // another node has published it
+	publishing                   // this one does
+	unanswered                   // this one has tried: whether it was accepted is not known
+	ofOurs                       // this one has
+)
+
+// hearers are the handlers that are to be told of an event.
+type hearers uint8
+
+const (
+	nobody hearers = iota
+	ofAllNodes
+	everybody
+)
 
 func newRecent(c clock.Clock) *recent {
 	return &recent{clock: c, records: map[string]*record{}}
 }
 
-// addOwn is add for an event that is published on this node.
-func (r *recent) addOwn(e Event) (known bool) {
+// publish remembers an event that this node is about to publish. A known one need not be; again says that it was tried
+// before, and that nobody knows what became of it.
+func (r *recent) publish(e Event) (known, again bool) {
 	rec, known := r.add(e)
-	if !known {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		rec.own = true
-	}
-	return known
-}
-
-// isOwn tells whether an event was published on this node, as far as that is remembered.
-func (r *recent) isOwn(id string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.records[id] != nil && r.records[id].own
+	again = rec.author == unanswered
+	if known && !again {
+		return true, false
+	}
+	rec.author = publishing
+	return false, again
+}
+
+// published notes that an event was accepted, of which everybody is to be told.
+func (r *recent) published(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if rec := r.records[id]; rec != nil {
+		rec.author = ofOurs
+	}
+}
+
+// duplicate notes that another has published an event first, and says who is to be told of it by now.
+func (r *recent) duplicate(id string, again bool) hearers {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rec := r.records[id]
+	switch {
+	case rec == nil || rec.author != publishing:
+		return nobody
+	case again: // it is what was tried before
+		rec.author = ofOurs
+		return everybody
+	}
+	rec.author = ofAnother
+	if rec.passed {
+		return ofAllNodes
+	}
+	return nobody
+}
+
+// failed notes that it is not known whether an event was accepted. It was, where its delivery has come by.
+func (r *recent) failed(id string) (accepted bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rec := r.records[id]
+	if rec == nil || rec.author != publishing {
+		return false
+	}
+	if rec.passed {
+		rec.author = ofOurs
+		return true
+	}
+	rec.author = unanswered
+	return false
+}
+
+// pass notes that an event's delivery comes by, and says who is to be told of it.
+func (r *recent) pass(id string) hearers {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rec := r.records[id]
+	if rec == nil || rec.passed {
+		return nobody
+	}
+	rec.passed = true
+	switch rec.author {
+	case ofAnother:
+		return ofAllNodes
+	case unanswered:
+		rec.author = ofOurs
+		return everybody
+	}
+	return nobody
+}
+
+// hasPassed tells whether an event's delivery has come by.
+func (r *recent) hasPassed(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.records[id] != nil && r.records[id].passed
 }
 
 // add remembers an event, unless its id is known.
@@ -78,23 +167,13 @@ func (r *recent) add(e Event) (rec *record, known bool) {
 	return rec, false
 }
 
-// forget takes back the event that was added last under this id.
-func (r *recent) forget(id string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if rec := r.records[id]; rec != nil {
-		r.dropBodyLocked(rec)
-		delete(r.records, id) // its place in order goes with its age
-	}
-}
-
 // find returns what is known of an event: the event itself, as long as it is kept whole.
 func (r *recent) find(id string) (e Event, d *hub.Delivered, found bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.expireLocked(r.clock.Now())
 	rec := r.records[id]
-	if rec == nil || !rec.kept {
+	if rec == nil || !rec.kept || rec.author == unanswered {
 		return Event{}, nil, false
 	}
 	return rec.event, &rec.delivered, true

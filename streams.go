@@ -214,9 +214,13 @@ func (ss *streams) pass(name string, entries []Entry) {
 		return
 	}
 	out := ss.outlet(name)
-	kept := make([]hub.Kept, len(entries))
-	for i, e := range entries {
-		kept[i] = out.decode("", e)
+	kept := make([]hub.Kept, 0, len(entries))
+	for _, e := range entries {
+		k := out.decode("", e)
+		// Where the broker did not answer an event was told here, and may come from there after all.
+		if k.Event == nil || !ss.server.recent.hasPassed(k.Event.ID) {
+			kept = append(kept, k)
+		}
 	}
 	room, err := ss.server.hub.Reserve(context.Background(), sizeOf(entries)) // which always comes
 	if err == nil {
