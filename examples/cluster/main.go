@@ -60,20 +60,12 @@ func run(ctx context.Context, out, log io.Writer) (err error) {
 	redis, app, front, members := addrs[0], addrs[1], addrs[2], addrs[3:]
 	apiKey := rand.Text()
 
-	if err := all.start("redis", redisServer(dir, redis, log)); err != nil {
-		return err
-	}
-	for i, addr := range members {
-		if err := all.start(fmt.Sprint("node ", i+1), node(herald, addr, redis, apiKey, log)); err != nil {
-			return err
-		}
-	}
 	starting, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
-	for _, addr := range members {
-		if err := awaitReady(starting, addr); err != nil {
-			return err
-		}
+	if err := startNodes(starting, &all, redisServer(dir, redis, log), members, func(addr string) *exec.Cmd {
+		return node(herald, addr, redis, apiKey, log)
+	}); err != nil {
+		return err
 	}
 	publisher, err := redisbroker.Connect(starting, "redis://"+redis)
 	if err != nil {
@@ -101,6 +93,24 @@ func run(ctx context.Context, out, log io.Writer) (err error) {
 	fmt.Fprintf(out, "redis is at redis://%s, the nodes' API key is %s\n", redis, apiKey)
 	fmt.Fprintf(out, "open http://%s in two windows, chat, and kill a node\n", front)
 	<-ctx.Done()
+	return nil
+}
+
+// startNodes starts a Redis and the nodes, and returns when these are ready.
+func startNodes(ctx context.Context, all *processes, redis *exec.Cmd, addrs []string, node func(addr string) *exec.Cmd) error {
+	if err := all.start("redis", redis); err != nil {
+		return err
+	}
+	for i, addr := range addrs {
+		if err := all.start(fmt.Sprint("node ", i+1), node(addr)); err != nil {
+			return err
+		}
+	}
+	for _, addr := range addrs {
+		if err := awaitReady(ctx, addr); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
