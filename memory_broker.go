@@ -4,7 +4,6 @@ import (
 	"container/list"
 	"context"
 	"crypto/rand"
-	"slices"
 	"sync"
 	"time"
 
@@ -53,6 +52,7 @@ type memoryStream struct {
 	mu    sync.Mutex
 	epoch string
 	ring  *history.Ring[Publication]
+	ids   map[string]uint64 // of the domain events in the ring: their offsets
 }
 
 func newMemoryBroker(c clock.Clock, n Node) *memoryBroker {
@@ -92,6 +92,9 @@ func (b *memoryBroker) keep(p Publication) Receipt {
 	if p.ID != "" && b.known.add(p.ID, now) {
 		return Receipt{Duplicate: true}
 	}
+	if p.ID != "" {
+		s.ids[p.ID] = s.ring.Newest() + 1
+	}
 	offset := s.ring.Append(now, len(p.Body), p)
 	b.node.Deliver(p.Stream, s.epoch, []Entry{{Offset: offset, At: now, Body: p.Body}})
 	return Receipt{Position: Position{s.epoch, offset}}
@@ -114,8 +117,7 @@ func (b *memoryBroker) stream(name string, keep Retention, why use) *memoryStrea
 	b.forgetLocked(now)
 	s := b.streams[name]
 	if s == nil {
-		bounds := history.Bounds{Count: keep.Count, Age: keep.Age, Bytes: historyBytes}
-		s = &memoryStream{name: name, keep: keep, empty: true, epoch: rand.Text()[:12], ring: history.NewRing[Publication](bounds, 0)}
+		s = newMemoryStream(name, keep)
 		b.streams[name] = s
 	}
 	b.unlistLocked(s)
@@ -123,6 +125,20 @@ func (b *memoryBroker) stream(name string, keep Retention, why use) *memoryStrea
 	s.empty = s.empty && why != spoken
 	s.told = s.told || why == listed
 	b.listLocked(s)
+	return s
+}
+
+func newMemoryStream(name string, keep Retention) *memoryStream {
+	bounds := history.Bounds{Count: keep.Count, Age: keep.Age, Bytes: historyBytes}
+	s := &memoryStream{
+		name: name, keep: keep, empty: true, epoch: rand.Text()[:12],
+		ring: history.NewRing[Publication](bounds, 0), ids: map[string]uint64{},
+	}
+	s.ring.WhenDropped(func(item history.Item[Publication]) {
+		if id := item.Value.ID; s.ids[id] == item.Offset { // else it was published again since
+			delete(s.ids, id)
+		}
+	})
 	return s
 }
 
@@ -203,8 +219,8 @@ func (b *memoryBroker) Read(_ context.Context, stream string, keep Retention, r 
 	if r.Last > 0 {
 		after = s.ring.Newest() - min(uint64(r.Last), s.ring.Newest())
 	}
-	items, _ := s.ring.After(max(after, page.Oldest-1), historyBytes)
-	for _, item := range items[:min(len(items), r.Limit)] {
+	items, _ := s.ring.After(max(after, page.Oldest-1), history.Part{Count: r.Limit, Bytes: historyBytes})
+	for _, item := range items {
 		page.Entries = append(page.Entries, Entry{Offset: item.Offset, At: item.At, Body: item.Value.Body})
 	}
 	return page, nil
@@ -219,11 +235,8 @@ func (b *memoryBroker) Locate(_ context.Context, keep Retention, id string) (Pos
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ring.Expire(b.clock.Now())
-	items, _ := s.ring.After(s.ring.Oldest()-1, historyBytes)
-	for _, item := range slices.Backward(items) {
-		if item.Value.ID == id {
-			return Position{s.epoch, item.Offset}, true, nil
-		}
+	if offset, found := s.ids[id]; found {
+		return Position{s.epoch, offset}, true, nil
 	}
 	return Position{}, false, nil
 }

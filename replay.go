@@ -41,7 +41,7 @@ func (l *log) replayLocked(after uint64) hub.Replay {
 	}
 	l.ring.Expire(l.clock.Now())
 	for _, ring := range []*history.Ring[hub.Kept]{l.ring, l.page} {
-		items, whole := ring.After(after, replayBytes)
+		items, whole := ring.After(after, history.Part{Count: logEntries, Bytes: replayBytes})
 		if !whole || len(items) == 0 {
 			continue
 		}

@@ -35,7 +35,7 @@ func (m *model) expire(now time.Time) {
 	}
 }
 
-func (m *model) after(offset uint64, bytes int) (items []history.Item[int], whole bool) {
+func (m *model) after(offset uint64, most history.Part) (items []history.Item[int], whole bool) {
 	oldest := m.newest - uint64(len(m.items)) + 1
 	if offset > m.newest || offset < oldest-1 {
 		return nil, false
@@ -44,8 +44,8 @@ func (m *model) after(offset uint64, bytes int) (items []history.Item[int], whol
 		if item.Offset <= offset {
 			continue
 		}
-		bytes -= item.Size
-		if bytes < 0 && len(items) > 0 {
+		most.Bytes -= item.Size
+		if len(items) == most.Count || most.Bytes < 0 && len(items) > 0 {
 			break
 		}
 		items = append(items, item)
@@ -82,22 +82,22 @@ func FuzzRing(f *testing.F) {
 					t.Fatalf("step %d: got the offset %d, want %d", i, offset, m.newest)
 				}
 			}
-			checkRing(t, r, m, uint64(n), n)
+			checkRing(t, r, m, uint64(n), history.Part{Count: i % 7, Bytes: n})
 		}
 	})
 }
 
 // checkRing compares everything that can be asked, with some offset before the newest.
-func checkRing(t *testing.T, r *history.Ring[int], m *model, back uint64, bytes int) {
+func checkRing(t *testing.T, r *history.Ring[int], m *model, back uint64, most history.Part) {
 	t.Helper()
 	if r.Newest() != m.newest || r.Len() != len(m.items) || r.Oldest() != m.newest-uint64(len(m.items))+1 {
 		t.Fatalf("got %d of %d to %d, want %d to %d", r.Len(), r.Oldest(), r.Newest(), len(m.items), m.newest)
 	}
 	for _, after := range []uint64{0, m.newest, m.newest + 1, m.newest - min(back, m.newest), r.Oldest() - 1, ^uint64(0)} {
-		got, whole := r.After(after, bytes)
-		want, wantWhole := m.after(after, bytes)
+		got, whole := r.After(after, most)
+		want, wantWhole := m.after(after, most)
 		if whole != wantWhole || !slices.Equal(got, want) {
-			t.Fatalf("after %d, %d bytes: got %v, %v, want %v, %v", after, bytes, got, whole, want, wantWhole)
+			t.Fatalf("after %d, %+v: got %v, %v, want %v, %v", after, most, got, whole, want, wantWhole)
 		}
 	}
 	backward := slices.Collect(r.Backward())

@@ -31,12 +31,17 @@ type Ring[T any] struct {
 	n      int       // how many there are
 	bytes  int       // of all
 	newest uint64
+
+	dropped func(Item[T]) // nil: nobody is told
 }
 
 // NewRing returns an empty ring of a stream whose newest item, if it has any, has that offset.
 func NewRing[T any](bounds Bounds, newest uint64) *Ring[T] {
 	return &Ring[T]{bounds: bounds, newest: newest}
 }
+
+// WhenDropped has each item that the ring lets go of told, for what is kept beside it.
+func (r *Ring[T]) WhenDropped(tell func(Item[T])) { r.dropped = tell }
 
 // Newest is the offset of the item that came last; 0: none has come.
 func (r *Ring[T]) Newest() uint64 { return r.newest }
@@ -71,6 +76,9 @@ func (r *Ring[T]) Expire(now time.Time) {
 		if !tooMuch && (r.bounds.Age <= 0 || now.Sub(oldest.At) < r.bounds.Age) {
 			break
 		}
+		if r.dropped != nil {
+			r.dropped(*oldest)
+		}
 		r.bytes -= oldest.Size
 		*oldest = Item[T]{}
 		r.first = (r.first + 1) % len(r.items)
@@ -90,16 +98,20 @@ func (r *Ring[T]) resize(places int) {
 	r.items, r.first = items, 0
 }
 
-// After returns the items that follow an offset, oldest first, for as long as there are any and they have
-// no more than so many bytes together, but always one. It tells whether they follow without a gap: false
-// where the next one is not kept any more, or the offset lies ahead of the newest.
-func (r *Ring[T]) After(offset uint64, bytes int) (items []Item[T], whole bool) {
+// Part bounds how many items are taken at once: at most Count, of no more than so many Bytes together, but for
+// the first, which may have more.
+type Part struct{ Count, Bytes int }
+
+// After returns the items that follow an offset, oldest first, as many as there are and go into a part. It tells
+// whether they follow without a gap: false where the next one is not kept any more, or the offset lies ahead of
+// the newest.
+func (r *Ring[T]) After(offset uint64, most Part) (items []Item[T], whole bool) {
 	if offset+1 < r.Oldest() || offset > r.newest {
 		return nil, false
 	}
-	for i := int(offset + 1 - r.Oldest()); i < r.n; i++ {
+	for i := int(offset + 1 - r.Oldest()); i < r.n && len(items) < most.Count; i++ {
 		item := r.items[(r.first+i)%len(r.items)]
-		if bytes -= item.Size; bytes < 0 && len(items) > 0 {
+		if most.Bytes -= item.Size; most.Bytes < 0 && len(items) > 0 {
 			break
 		}
 		items = append(items, item)
@@ -120,5 +132,10 @@ func (r *Ring[T]) Backward() iter.Seq[Item[T]] {
 
 // Reset empties the ring, whose newest item then has that offset.
 func (r *Ring[T]) Reset(newest uint64) {
-	*r = Ring[T]{bounds: r.bounds, newest: newest}
+	if r.dropped != nil {
+		for item := range r.Backward() {
+			r.dropped(item)
+		}
+	}
+	*r = Ring[T]{bounds: r.bounds, newest: newest, dropped: r.dropped}
 }
