@@ -11,13 +11,13 @@ func (s *session) follow(j joining, l *log, members []wire.Member) {
 		s.followFromNow(j, l, members)
 		return
 	}
-	switch standing := l.standing(*j.since); {
+	switch standing, from := l.standing(*j.since); {
 	case standing == atHand:
-		s.followFrom(j, l, members, j.since.Offset)
+		s.followFrom(j, l, members, from)
 	case standing == tooLate && s.conn.Dialect().IsWebSocket():
-		s.followBehindGap(j, l, members, 0)
+		s.followBehindGap(j, l, members, Position{})
 	default:
-		s.askFor(j, l, members, standing)
+		s.askFor(j, l, members, fetch{after: from, late: standing == tooLate})
 	}
 }
 
@@ -25,95 +25,108 @@ func (s *session) follow(j joining, l *log, members []wire.Member) {
 // nothing: what is on its way to it comes, so the answer tells where it stands.
 func (s *session) followFromNow(j joining, l *log, members []wire.Member) {
 	s.sub.CatchUp()
+	answer := newAnswer(j, members)
 	at, open := s.sub.At(j.channel.String())
 	if !open {
-		s.followFrom(j, l, members, l.position().Offset)
+		newest := l.place()
+		answer.Newest = wirePosition(newest)
+		s.begin(j, answer, l, newest)
 		return
 	}
-	answer := newAnswer(j, members)
 	answer.Newest = &wire.Position{Epoch: at.Epoch, Offset: at.Offset}
 	s.tell("subscription_succeeded", answer.Encode())
 	s.answered(j)
 }
 
+func wirePosition(at hub.Place) *wire.Position {
+	return &wire.Position{Epoch: at.Life.Epoch, Offset: at.Offset}
+}
+
 // askFor asks the broker for what the client missed, or how much of it is lost.
-func (s *session) askFor(j joining, l *log, members []wire.Member, standing standing) {
+func (s *session) askFor(j joining, l *log, members []wire.Member, f fetch) {
 	name := j.channel.String()
 	loop := s.conn.Loop()
 	st := s.streams[name]
-	l.want(fetch{after: j.since.Offset, late: standing == tooLate, done: func(r hub.Replay, err error) {
+	f.tell = func(v verdict, err error) {
 		loop.Post(func() {
 			switch {
 			case s.streams[name] != st || s.conn.Closed(): // it has left meanwhile
 				s.answered(j)
 			case err != nil:
-				if !s.sub.Subscribed(name) { // else it stays as it was
-					s.leaveQuietly(j.channel)
-				}
-				s.failJoin(j, unavailable(err))
+				s.failFollow(j, unavailable(err))
 			case j.channel.Type() == Presence: // members may have come and gone meanwhile
 				s.server.rooms.show(loop, name, s.members[name], func(members []wire.Member, err error) {
 					switch {
 					case s.streams[name] != st || s.conn.Closed():
 						s.answered(j)
 					case err != nil:
-						if !s.sub.Subscribed(name) {
-							s.leaveQuietly(j.channel)
-						}
-						s.failJoin(j, err)
+						s.failFollow(j, err)
 					default:
-						s.goOn(j, l, members, r)
+						s.goOn(j, l, members, f.after, v)
 					}
 				})
 			default:
-				s.goOn(j, l, members, r)
+				s.goOn(j, l, members, f.after, v)
 			}
 		})
-	}})
+	}
+	l.want(f)
+}
+
+// failFollow answers that the client cannot follow now. A subscription that is open stays as it was.
+func (s *session) failFollow(j joining, err error) {
+	if !s.sub.Subscribed(j.channel.String()) {
+		s.leaveQuietly(j.channel)
+	}
+	s.failJoin(j, err)
 }
 
 // goOn answers by what the broker has of what the client missed.
-func (s *session) goOn(j joining, l *log, members []wire.Member, r hub.Replay) {
-	if r.Gap != nil {
-		s.followBehindGap(j, l, members, r.Gap.Offset+1)
+func (s *session) goOn(j joining, l *log, members []wire.Member, from hub.Place, v verdict) {
+	if v.whole {
+		s.followFrom(j, l, members, from)
 	} else {
-		s.followFrom(j, l, members, j.since.Offset)
+		s.followBehindGap(j, l, members, v.oldest)
 	}
 }
 
-// followFrom answers, and has the channel's messages behind an offset come.
-func (s *session) followFrom(j joining, l *log, members []wire.Member, after uint64) {
-	newest := wire.Position(l.position())
-	answer := newAnswer(j, members)
-	answer.Newest = &newest
-	if j.since != nil {
-		recovered := true
-		answer.Recovered = &recovered
+// followFrom answers that nothing is lost, and has the channel's messages behind a place come; unless the history
+// has begun another life since that was found out.
+func (s *session) followFrom(j joining, l *log, members []wire.Member, from hub.Place) {
+	newest := l.place()
+	if newest.Life != from.Life {
+		s.followBehindGap(j, l, members, l.oldest())
+		return
 	}
-	s.begin(j, answer, l, after)
+	newest.Offset = max(newest.Offset, from.Offset) // the client may have heard of it before this node
+	recovered := true
+	answer := newAnswer(j, members)
+	answer.Newest = wirePosition(newest)
+	answer.Recovered = &recovered
+	s.begin(j, answer, l, from)
 }
 
-// followBehindGap answers that what the client missed is lost, and has what is said from now on come. The
-// oldest is the offset of what there still is, of which a WebSocket is not told.
-func (s *session) followBehindGap(j joining, l *log, members []wire.Member, oldest uint64) {
-	newest := wire.Position(l.position())
+// followBehindGap answers that what the client missed is lost, and has what is said from now on come. Before the
+// oldest is what there still is, of which a WebSocket is not told.
+func (s *session) followBehindGap(j joining, l *log, members []wire.Member, oldest Position) {
+	newest := l.place()
 	answer := newAnswer(j, members)
-	answer.Newest = &newest
+	answer.Newest = wirePosition(newest)
 	answer.Recovered = new(bool)
 	if !s.conn.Dialect().IsWebSocket() {
 		s.conn.SendBlock(wire.Block("gap", "", wire.StreamGap{
 			Channel:   answer.Channel,
 			Requested: wire.Position(*j.since).String(),
-			Oldest:    wire.Position{Epoch: newest.Epoch, Offset: oldest}.String(),
-			Newest:    newest.String(),
+			Oldest:    wire.Position{Epoch: oldest.Epoch, Offset: oldest.Offset + 1}.String(),
+			Newest:    answer.Newest.String(),
 		}.Encode()))
 	}
-	s.begin(j, answer, l, newest.Offset)
+	s.begin(j, answer, l, newest)
 }
 
-func (s *session) begin(j joining, answer wire.Subscribed, l *log, after uint64) {
+func (s *session) begin(j joining, answer wire.Subscribed, l *log, from hub.Place) {
 	s.tell("subscription_succeeded", answer.Encode())
-	s.sub.Follow(hub.Point{Channel: answer.Channel, Epoch: answer.Newest.Epoch, Offset: after}, l)
+	s.sub.Follow(answer.Channel, from, l)
 	s.sub.TellPositions()
 	s.answered(j)
 }

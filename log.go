@@ -23,12 +23,12 @@ const (
 type outlet interface {
 	// decode makes of an entry what connections get.
 	decode(epoch string, e Entry) hub.Kept
-	// deliver posts entries to the loops.
-	deliver(room hub.Room, entries []hub.Kept)
-	// begin tells the loops where the history stands before anything is delivered.
-	begin(at Position)
-	// reset tells the loops that the history goes on behind a position, with a gap before.
-	reset(to Position)
+	// deliver posts entries to the loops; those that are not kept have no life.
+	deliver(room hub.Room, life *hub.Life, entries []hub.Kept)
+	// begin begins the life of a history, and tells the loops where it stands before anything is delivered.
+	begin(at Position) hub.Place
+	// reset begins another, and tells the loops that the history goes on in it behind a position, with a gap before.
+	reset(to Position) hub.Place
 	// gap tells one connection so.
 	gap(to Position) *hub.Gap
 }
@@ -36,39 +36,42 @@ type outlet interface {
 // log is what a node has of one stream's history, the newest of it: it sees whether what is delivered follows
 // what was, and feeds those who follow.
 type log struct {
-	// Immutable after newLog.
+	// Immutable after it is handed out.
 	out   outlet
+	keep  Retention
 	clock clock.Clock
 	fetch func() // reads what the fetches want, beside; must not wait
+	tidy  func() // lets go of the page once nobody wants it, beside; must not wait
 
 	// mu guards the fields below. It is held from an entry's appending to its post, so that both have one order.
 	// The hub's lock is taken under it. Loops take it: nobody waits while he holds it.
 	mu       sync.Mutex
-	epoch    string
+	life     *hub.Life // of which everything below is
 	ring     *history.Ring[hub.Kept]
-	page     *history.Ring[hub.Kept] // a part of the history before the ring, read for those who follow
+	ids      map[string]uint64 // of the domain events in the ring: their offsets
+	page     page
 	fetches  []fetch
 	fetching bool
 }
 
-// fetch is somebody who waits for what follows an offset.
-type fetch struct {
-	after uint64
-	done  func(hub.Replay, error)
-	// late says that what he missed cannot be filled: he is told of the gap up to the oldest that is kept.
-	late bool
-	// patient says that he waits until the broker answers; others are told of its errors.
-	patient bool
-}
-
 func newLog(out outlet, keep Retention, at Position, c clock.Clock) *log {
 	bounds := history.Bounds{Count: min(keep.Count, logEntries), Age: keep.Age, Bytes: logBytes}
-	return &log{
+	l := &log{
 		out:   out,
+		keep:  keep,
 		clock: c,
-		epoch: at.Epoch,
+		life:  out.begin(at).Life,
 		ring:  history.NewRing[hub.Kept](bounds, at.Offset),
-		page:  history.NewRing[hub.Kept](history.Bounds{}, 0),
+		ids:   map[string]uint64{},
+	}
+	l.ring.WhenDropped(l.forget)
+	return l
+}
+
+// forget is told what the ring lets go of; l.mu is held.
+func (l *log) forget(item history.Item[hub.Kept]) {
+	if e := item.Value.Event; e != nil && l.ids[e.ID] == item.Offset { // else the id has come again since
+		delete(l.ids, e.ID)
 	}
 }
 
@@ -76,7 +79,31 @@ func newLog(out outlet, keep Retention, at Position, c clock.Clock) *log {
 func (l *log) position() Position {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return Position{l.epoch, l.ring.Newest()}
+	return Position{l.life.Epoch, l.ring.Newest()}
+}
+
+// place is where the log stands, for who follows from there.
+func (l *log) place() hub.Place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return hub.Place{Life: l.life, Offset: l.ring.Newest()}
+}
+
+// oldest is the position before the oldest that is at hand.
+func (l *log) oldest() Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.oldestLocked()
+}
+
+func (l *log) oldestLocked() Position { return Position{l.life.Epoch, l.ring.Oldest() - 1} }
+
+// locate finds a domain event by its id, if it is at hand.
+func (l *log) locate(id string) (Position, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	offset, found := l.ids[id]
+	return Position{l.life.Epoch, offset}, found
 }
 
 // append takes entries that follow what the log has, and delivers them. It reports false where they do not
@@ -84,7 +111,7 @@ func (l *log) position() Position {
 func (l *log) append(room hub.Room, epoch string, entries []Entry) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if epoch != l.epoch {
+	if epoch != l.life.Epoch {
 		room.Release()
 		return false
 	}
@@ -113,10 +140,13 @@ func (l *log) deliverLocked(room hub.Room, entries []Entry) {
 	}
 	kept := make([]hub.Kept, len(entries))
 	for i, e := range entries {
-		kept[i] = l.out.decode(l.epoch, e)
+		kept[i] = l.out.decode(l.life.Epoch, e)
+		if event := kept[i].Event; event != nil {
+			l.ids[event.ID] = e.Offset
+		}
 		l.ring.Append(e.At, len(e.Body)+frameOverhead, kept[i])
 	}
-	l.out.deliver(room, kept)
+	l.out.deliver(room, l.life, kept)
 }
 
 // known is where a log stood when something was asked, and when its newest entry was published; zero: it has none.
@@ -129,7 +159,7 @@ type known struct {
 func (l *log) known() known {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	k := known{Position: Position{l.epoch, l.ring.Newest()}}
+	k := known{Position: Position{l.life.Epoch, l.ring.Newest()}}
 	for item := range l.ring.Backward() {
 		k.at = item.At
 		break
@@ -161,12 +191,12 @@ func (l *log) catchUp(room hub.Room, p Page, asked known) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case p.Newest.Epoch != l.epoch: // another life of the stream: what was between is lost, and nothing of this one
+	case p.Newest.Epoch != l.life.Epoch: // another stream: what was between is lost, and nothing of this one
 		l.resetLocked(Position{p.Newest.Epoch, p.Oldest - 1})
 	case p.isOther(asked): // its newest were lost, as in a failover
 		l.resetLocked(p.Newest)
 	case p.Oldest > l.ring.Newest()+1:
-		l.resetLocked(Position{l.epoch, p.Oldest - 1})
+		l.resetLocked(Position{l.life.Epoch, p.Oldest - 1})
 	}
 	entries := behind(p.Entries, l.ring.Newest())
 	if len(entries) > 0 && entries[0].Offset != l.ring.Newest()+1 { // it was read behind a place in the former life
@@ -177,10 +207,11 @@ func (l *log) catchUp(room hub.Room, p Page, asked known) bool {
 	return l.ring.Newest() >= p.Newest.Offset
 }
 
-// resetLocked goes on elsewhere; l.mu must be held.
+// resetLocked goes on elsewhere, in another life; l.mu must be held. The loops are told before those who asked
+// for something of the former one.
 func (l *log) resetLocked(to Position) {
-	l.epoch = to.Epoch
+	l.life = l.out.reset(to).Life
 	l.ring.Reset(to.Offset)
-	l.page.Reset(0)
-	l.out.reset(to)
+	l.page.ring = nil
+	l.overLocked()
 }

@@ -53,18 +53,25 @@ func (o channelOutlet) decode(epoch string, e Entry) hub.Kept {
 	return hub.Kept{Offset: e.Offset, Frame: socket.NewFrame(m), Except: m.except}
 }
 
-func (o channelOutlet) deliver(room hub.Room, entries []hub.Kept) {
+func (o channelOutlet) deliver(room hub.Room, life *hub.Life, entries []hub.Kept) {
 	messages := make([]hub.Message, len(entries))
 	for i, k := range entries {
-		messages[i] = hub.Message{Channel: o.channel, Frame: k.Frame, Except: k.Except, Offset: k.Offset}
+		messages[i] = hub.Message{Channel: o.channel, Frame: k.Frame, Except: k.Except, At: hub.Place{Life: life, Offset: k.Offset}}
 	}
 	room.Broadcast(messages...)
 }
 
-func (o channelOutlet) begin(Position) {}
+func (o channelOutlet) begin(at Position) hub.Place { return o.server.newLife(at) }
 
-func (o channelOutlet) reset(to Position) {
-	o.server.hub.Reset(hub.Point{Channel: o.channel, Epoch: to.Epoch, Offset: to.Offset}, o.gap(to).Frame)
+func (o channelOutlet) reset(to Position) hub.Place {
+	place := o.server.newLife(to)
+	o.server.hub.Reset(o.channel, place, o.gap(to).Frame)
+	return place
+}
+
+// newLife is a place in a life of a history that begins there.
+func (s *Server) newLife(at Position) hub.Place {
+	return hub.Place{Life: s.hub.NewLife(at.Epoch), Offset: at.Offset}
 }
 
 func (o channelOutlet) gap(to Position) *hub.Gap {
@@ -93,14 +100,14 @@ func (o eventOutlet) decode(_ string, entry Entry) hub.Kept {
 	e := eventOfBody(entry.Body)
 	record, _ := o.server.recent.add(e)
 	event := e.onWire(&record.delivered)
-	event.Offset = entry.Offset
 	return hub.Kept{Offset: entry.Offset, Event: &event}
 }
 
-func (o eventOutlet) deliver(room hub.Room, entries []hub.Kept) {
+func (o eventOutlet) deliver(room hub.Room, life *hub.Life, entries []hub.Kept) {
 	events := make([]hub.Event, len(entries))
 	for i, k := range entries {
 		events[i] = *k.Event
+		events[i].At = hub.Place{Life: life, Offset: k.Offset}
 	}
 	room.PublishEvents(events...)
 	for i := range entries {
@@ -123,12 +130,16 @@ func (o eventOutlet) relay(id string) {
 	}
 }
 
-func (o eventOutlet) begin(at Position) {
-	o.server.hub.ResetEvents(eventPosition(at), at.Offset, nil)
+func (o eventOutlet) begin(at Position) hub.Place {
+	place := o.server.newLife(at)
+	o.server.hub.ResetEvents(eventPosition(at), place, nil)
+	return place
 }
 
-func (o eventOutlet) reset(to Position) {
-	o.server.hub.ResetEvents(eventPosition(to), to.Offset, o.gap(to).Frame)
+func (o eventOutlet) reset(to Position) hub.Place {
+	place := o.server.newLife(to)
+	o.server.hub.ResetEvents(eventPosition(to), place, o.gap(to).Frame)
+	return place
 }
 
 func (o eventOutlet) gap(to Position) *hub.Gap {

@@ -8,79 +8,72 @@ import (
 
 // resumption is where somebody goes on among the domain events.
 type resumption struct {
-	recovered bool   // everything that he missed is there
-	after     uint64 // the offset of the last that he has
-	source    hub.Source
-	oldest    string // where it is not: the position before the oldest that is
+	recovered bool      // everything that he missed is there
+	from      hub.Place // of the last that he has
+	log       *log      // nil: nothing is kept
+	oldest    string    // where it is not: the position before the oldest that is
 }
 
 // resumeEvents finds where somebody goes on who names an event's id, or a position that he was given.
 func (s *Server) resumeEvents(ctx context.Context, since string) (resumption, error) {
 	_, l := s.streams.find(EventStream)
 	if l == nil {
-		return resumption{}, nil // nothing is kept
+		return resumption{}, nil
 	}
-	at, known, err := s.locateEvent(ctx, l, since)
+	at, err := s.locateEvent(ctx, l, since)
 	if err != nil {
 		return resumption{}, err
 	}
-	found := resumption{recovered: true, after: at.Offset, source: l}
-	standing := tooLate
-	if known {
-		standing = l.standing(at)
-	}
+	standing, from := l.standing(at)
+	found := resumption{recovered: true, from: from, log: l}
 	if standing == atHand {
 		return found, nil
 	}
-	r, err := l.await(ctx, fetch{after: at.Offset, late: standing == tooLate})
-	if r.Gap != nil {
-		before := Position{l.position().Epoch, r.Gap.Offset}
-		return resumption{source: l, oldest: eventPosition(before)}, err
+	v, err := l.await(ctx, fetch{after: from, late: standing == tooLate})
+	if err != nil || v.whole {
+		return found, err
 	}
-	return found, err
+	return resumption{log: l, oldest: eventPosition(v.oldest)}, nil
 }
 
-// await waits for what a fetch gets.
-func (l *log) await(ctx context.Context, f fetch) (hub.Replay, error) {
+// on is the resumption on a connection's loop, which it has been posted to: the history may have begun another
+// life since.
+func (r resumption) on(sub *hub.Subscriber) resumption {
+	if r.recovered && !sub.InLife(r.from.Life) {
+		return resumption{log: r.log, oldest: eventPosition(r.log.oldest())}
+	}
+	return r
+}
+
+// await waits for what is told to a fetch.
+func (l *log) await(ctx context.Context, f fetch) (verdict, error) {
 	type answer struct {
-		replay hub.Replay
-		err    error
+		verdict verdict
+		err     error
 	}
 	answered := make(chan answer, 1)
-	f.done = func(r hub.Replay, err error) { answered <- answer{r, err} }
+	f.tell = func(v verdict, err error) { answered <- answer{v, err} }
 	l.want(f)
 	select {
 	case a := <-answered:
-		return a.replay, a.err
+		return a.verdict, a.err
 	case <-ctx.Done():
-		return hub.Replay{}, ctx.Err()
+		return verdict{}, ctx.Err()
 	}
 }
 
-// locateEvent finds the place of a position or an id.
-func (s *Server) locateEvent(ctx context.Context, l *log, since string) (at Position, known bool, err error) {
+// locateEvent finds the position of an id, or what a position says; the zero value: it is not known.
+func (s *Server) locateEvent(ctx context.Context, l *log, since string) (Position, error) {
 	if at, ok := parseEventPosition(since); ok {
-		return at, true, nil
+		return at, nil
 	}
 	if checkEventID(since) != nil {
-		return Position{}, false, nil
+		return Position{}, nil
 	}
 	if at, ok := l.locate(since); ok {
-		return at, true, nil
+		return at, nil
 	}
-	return s.broker.Locate(ctx, s.config.EventHistory, since)
-}
-
-// locate finds an event by its id, if it is at hand.
-func (l *log) locate(id string) (Position, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for item := range l.ring.Backward() {
-		if item.Value.Event.ID == id {
-			return Position{l.epoch, item.Offset}, true
-		}
-	}
-	return Position{}, false
+	return s.streams.locate(ctx, since)
 }
 
 // eventSource is the history of the domain events; nil: there is none.

@@ -217,9 +217,10 @@ func lastEventID(r *http.Request) string {
 
 // listen has the events come, those first that the client missed since; empty: it was not here before.
 func (s *streamSession) listen(to []hub.Listening, from resumption, since string) {
+	from = from.on(s.sub)
 	for i := range to {
 		if from.recovered {
-			to[i].After = from.after
+			to[i].After = from.from.Offset
 		}
 	}
 	newest := s.server.position(s.sub.Listen(to, s.server.streams.eventSource()))

@@ -14,6 +14,8 @@ const (
 	openTime = 5 * time.Second
 	// retryTime is between two tries to read what was missed.
 	retryTime = time.Second
+	// pageTime is how long a page stays at hand that nobody asks for: whoever drains that slowly has it read again.
+	pageTime = 10 * time.Second
 )
 
 // streams are the streams of which this node is told: those with a history, and with a broker all that it has
@@ -24,6 +26,7 @@ type streams struct {
 	mu   sync.RWMutex // guards the fields below and the streams'; the locks of logs are not taken under it
 	open map[string]*stream
 
+	located  locates
 	cameBack chan struct{} // holds a token when the broker has come back
 }
 
@@ -140,9 +143,9 @@ func (ss *streams) begin(ctx context.Context, st *stream) error {
 	default:
 		st.ready = true
 		if st.keep.keeps() {
-			st.out.begin(at)
 			st.log = newLog(st.out, st.keep, at, ss.server.config.clock)
 			st.log.fetch = func() { ss.beside(func(ctx context.Context) { ss.serveFetches(ctx, st) }) }
+			st.log.tidy = func() { ss.beside(func(ctx context.Context) { ss.dropPage(ctx, st) }) }
 		}
 		ss.dropIfUnusedLocked(st)
 		ss.readIfBehindLocked(st)
@@ -224,7 +227,7 @@ func (ss *streams) pass(name string, entries []Entry) {
 	}
 	room, err := ss.server.hub.Reserve(context.Background(), sizeOf(entries)) // which always comes
 	if err == nil {
-		out.deliver(room, kept)
+		out.deliver(room, nil, kept)
 	}
 }
 
@@ -303,25 +306,33 @@ func (ss *streams) markBehind(st *stream) {
 	st.behind = true
 }
 
-// serveFetches reads what those who follow a stream want of it.
+// serveFetches reads what those who follow a stream want of it. It waits before it reads again where that was to
+// no avail.
 func (ss *streams) serveFetches(ctx context.Context, st *stream) {
 	for {
 		r, more := st.log.wanted()
 		if !more {
 			return
 		}
-		page, err := ss.broker().Read(ctx, st.name, st.keep, r)
-		if err == nil {
-			st.log.fetched(r.After, page)
-			if page.Newest.Epoch != st.log.position().Epoch {
-				ss.missed(st)
-			}
-			continue
+		page, err := ss.broker().Read(ctx, st.name, st.keep, r.Range)
+		outcome := toNoAvail
+		if err != nil {
+			st.log.failed(err)
+		} else {
+			outcome = st.log.fetched(r, page)
 		}
-		st.log.failed(err)
-		if !ss.server.wait(ctx, retryTime) {
+		if outcome == strayed {
+			ss.missed(st)
+		}
+		if outcome != served && !ss.server.wait(ctx, retryTime) {
 			return
 		}
+	}
+}
+
+// dropPage lets go of what was read of a stream once nobody has asked for it for a while.
+func (ss *streams) dropPage(ctx context.Context, st *stream) {
+	for ss.server.wait(ctx, pageTime) && !st.log.dropPage() {
 	}
 }
 

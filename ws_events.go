@@ -71,16 +71,18 @@ func (s *wsSession) resumeEvents(req wire.Request, all []string, grant eventGran
 		s.refuse(refuse(CodeUnauthorized, "Authentication required")) // the token ran out meanwhile
 		return
 	}
+	from = from.on(s.sub)
+	others := slices.ContainsFunc(s.patterns, func(p string) bool { return !slices.Contains(req.Events, p) })
 	s.patterns = all
 	to := listening(s.user, grant)
 	for i := range to {
 		if from.recovered && slices.Contains(req.Events, to[i].Pattern.String()) {
-			to[i].After = from.after
+			to[i].After = from.from.Offset
 		}
 	}
-	position := s.position(s.sub.Listen(to, from.source))
-	if after, _ := s.sub.Behind(); from.recovered && after >= from.after {
-		position = req.SinceID // what was missed is still to come
+	position := s.position(s.sub.Listen(to, s.server.streams.eventSource()))
+	if at, _ := s.sub.Behind(); from.recovered && (at.Offset >= from.from.Offset || !others) {
+		position = req.SinceID // what was missed is still to come, or what the client has heard of before this node
 	}
 	s.tell("subscribed", wire.EventsSubscribed(all, position, &from.recovered))
 }
@@ -102,10 +104,8 @@ func (s *wsSession) listen(patterns []string, grant eventGrant) (position string
 // position is where the connection stands among the domain events: after the newest of them, or where it is fed
 // from the history.
 func (s *wsSession) position(newest string) string {
-	after, behind := s.sub.Behind()
-	_, l := s.server.streams.find(EventStream)
-	if behind && l != nil {
-		return eventPosition(Position{l.position().Epoch, after})
+	if at, behind := s.sub.Behind(); behind {
+		return eventPosition(Position{at.Life.Epoch, at.Offset})
 	}
 	return s.server.position(newest)
 }

@@ -2,22 +2,23 @@ package hub
 
 import "github.com/herald-events/herald/internal/socket"
 
-// Point is a place in a channel's history.
+// Point is a place in a channel's history, as clients are told it.
 type Point struct {
 	Channel string
 	Epoch   string
 	Offset  uint64
 }
 
-// Follow adds the connection to a channel with a history, from an offset on: what follows it in the source
-// comes first, then what is said. A connection that is in the channel begins again from there.
-func (sub *Subscriber) Follow(from Point, source Source) {
+// Follow adds the connection to a channel with a history, from a place on: what follows it in the source
+// comes first, then what is said. A connection that is in the channel begins again from there. The life may be
+// one of which the loop has not been told yet.
+func (sub *Subscriber) Follow(channel string, from Place, source Source) {
 	s := sub.shard
-	t := s.topic(from.Channel)
+	t := s.topic(channel)
 	if t.kept == nil {
-		t.kept = &kept{epoch: from.Epoch, followers: map[*Subscriber]*follower{}}
+		t.kept = &kept{at: Place{Life: from.Life}, followers: map[*Subscriber]*follower{}}
 	}
-	f := &follower{sub: sub, source: source, after: from.Offset}
+	f := &follower{sub: sub, source: source, at: from}
 	f.wants = func(k Kept) *socket.Frame {
 		if k.Except == sub.ID {
 			return nil
@@ -31,7 +32,7 @@ func (sub *Subscriber) Follow(from Point, source Source) {
 	} else {
 		sub.channels = append(sub.channels, membership{t, follows})
 		sub.share(t, 1)
-		s.hub.counts.add(from.Channel, s.index, 1)
+		s.hub.counts.add(channel, s.index, 1)
 	}
 	t.kept.followers[sub] = f
 	f.pull()
@@ -58,11 +59,11 @@ func (s *shard) follow(t *topic, m Message) {
 	for sub, f := range t.kept.followers {
 		switch {
 		case f.joins: // and gets what waits
-		case m.Offset == 0:
+		case m.At.Offset == 0:
 			if m.Except != sub.ID {
 				sub.Conn.SendFrame(m.Frame)
 			}
-		case f.meets(m.Offset):
+		case f.meets(m.At):
 			f.joins = true
 			t.kept.joining = append(t.kept.joining, joiner{f, len(t.waiting)})
 		}
@@ -100,21 +101,24 @@ func (t *topic) welcome(hand func(*Subscriber, *batch)) {
 }
 
 // reset says that a channel's history goes on elsewhere, with a gap before: what was said before has
-// reached its subscribers, or never will.
-func (s *shard) reset(to Point, gap *socket.Frame) {
-	t := s.topics[to.Channel]
-	if t == nil || t.kept == nil {
+// reached its subscribers, or never will. Followers who have begun there, or later, have been told.
+func (s *shard) reset(channel string, to Place, gap *socket.Frame) {
+	t := s.topics[channel]
+	if t == nil || t.kept == nil || to.Life.number <= t.kept.at.Life.number {
 		return
 	}
 	s.settle(t)
-	t.kept.epoch, t.kept.offset = to.Epoch, to.Offset
+	t.kept.at = to
 	for _, m := range t.members {
 		m.subscriber.Conn.SendFrame(gap)
 		m.subscriber.TellPositions()
 	}
 	for sub, f := range t.kept.followers {
+		if f.at.Life.number >= to.Life.number {
+			continue
+		}
 		sub.Conn.SendFrame(gap)
-		f.move(to.Offset)
+		f.move(to)
 		sub.TellPositions()
 	}
 }
@@ -154,10 +158,9 @@ func (sub *Subscriber) points() []Point {
 }
 
 func (sub *Subscriber) point(m membership) Point {
-	kept := m.topic.kept
-	at := kept.offset
+	at := m.topic.kept.at
 	if m.index == follows {
-		at = kept.followers[sub].after
+		at = m.topic.kept.followers[sub].at
 	}
-	return Point{m.topic.name, kept.epoch, at}
+	return Point{m.topic.name, at.Life.Epoch, at.Offset}
 }

@@ -49,7 +49,7 @@ type events struct {
 	listeners listeners // who has everything before the next one
 	followers map[*Subscriber]*follower
 	newest    string // the id of the last one
-	offset    uint64 // of it, in their history
+	at        Place  // of it, in their history; zero: none is kept
 }
 
 func newEvents() events {
@@ -57,11 +57,11 @@ func newEvents() events {
 }
 
 // Listen replaces which domain events the connection gets; those that it is to get from the history come from
-// source, but for those that it has. It returns the id of the newest event that came before, which may be empty.
+// source, but for those that it has. The offsets are those of the life in which the loop is: see [Subscriber.InLife]. It returns the id of the newest event that came before, which may be empty.
 func (sub *Subscriber) Listen(to []Listening, source Source) (newest string) {
 	es := &sub.shard.events
 	to, heard, from := sub.goOn(to)
-	until := max(es.offset, sub.fedUpTo())
+	until := max(es.at.Offset, sub.fedUpTo())
 	sub.stopListening()
 	switch {
 	case sub.listener != nil:
@@ -72,8 +72,8 @@ func (sub *Subscriber) Listen(to []Listening, source Source) (newest string) {
 	for _, l := range to {
 		until = max(until, l.After)
 	}
-	if from < es.offset || until > es.offset {
-		f := &follower{sub: sub, source: source, wants: sub.wantsEvent, after: from, least: until + 1}
+	if from < es.at.Offset || until > es.at.Offset {
+		f := &follower{sub: sub, source: source, wants: sub.wantsEvent, at: Place{es.at.Life, from}, least: until + 1}
 		sub.listener.heard = heard
 		es.followers[sub] = f
 		f.pull()
@@ -83,25 +83,29 @@ func (sub *Subscriber) Listen(to []Listening, source Source) (newest string) {
 	return es.newest
 }
 
-// Behind tells up to which offset the connection has the domain events, where it is fed from the history and is
+// InLife tells whether a life of the domain events' history is the one in which the connection's loop is.
+func (sub *Subscriber) InLife(l *Life) bool { return sub.shard.events.at.Life == l }
+
+// Behind tells up to which place the connection has the domain events, where it is fed from the history and is
 // not where the loop is. It may be ahead of it too.
-func (sub *Subscriber) Behind() (offset uint64, ok bool) {
-	at := sub.fedUpTo()
-	return at, at != sub.shard.events.offset
+func (sub *Subscriber) Behind() (at Place, ok bool) {
+	es := &sub.shard.events
+	at = Place{es.at.Life, sub.fedUpTo()}
+	return at, at != es.at
 }
 
 // fedUpTo is the offset up to which the connection has the domain events.
 func (sub *Subscriber) fedUpTo() uint64 {
 	if f := sub.shard.events.followers[sub]; f != nil {
-		return f.after
+		return f.at.Offset
 	}
-	return sub.shard.events.offset
+	return sub.shard.events.at.Offset
 }
 
 // goOn says for each where it begins, what the connection has of all that, and from where on it is to be fed: what
 // it listens to already goes on where it is.
 func (sub *Subscriber) goOn(to []Listening) (begins []Listening, has []heard, from uint64) {
-	now, at := sub.shard.events.offset, sub.fedUpTo()
+	now, at := sub.shard.events.at.Offset, sub.fedUpTo()
 	has = sub.has(at)
 	begins, from = slices.Clone(to), now
 	for i := range begins {
@@ -204,8 +208,11 @@ func (e *Event) count(reached [2]int) {
 
 // publish leaves an event for Flush, once for everyone who listens.
 func (s *shard) publish(e Event) {
-	s.followEvents(e.Offset)
-	s.events.newest, s.events.offset = e.ID, max(s.events.offset, e.Offset)
+	s.followEvents(e.At)
+	s.events.newest = e.ID
+	if e.At.Offset > 0 {
+		s.events.at = e.At
+	}
 	s.posts++
 	var reached [2]int
 	s.events.listeners.each(e, s.posts, func(sub *Subscriber) {
@@ -218,20 +225,20 @@ func (s *shard) publish(e Event) {
 	e.count(reached)
 }
 
-// followEvents makes listeners of those followers who have everything before an offset.
-func (s *shard) followEvents(offset uint64) {
+// followEvents makes listeners of those followers who have everything before a place.
+func (s *shard) followEvents(at Place) {
 	for sub, f := range s.events.followers {
-		if f.meets(offset) {
+		if f.meets(at) {
 			delete(s.events.followers, sub)
 			sub.listen()
 		}
 	}
 }
 
-// resetEvents has everybody go on behind an offset.
-func (s *shard) resetEvents(id string, offset uint64, gap *socket.Frame) {
+// resetEvents has everybody go on behind a place in a new life.
+func (s *shard) resetEvents(id string, to Place, gap *socket.Frame) {
 	s.Flush()
-	s.events.newest, s.events.offset = id, offset
+	s.events.newest, s.events.at = id, to
 	for sub, f := range s.events.followers {
 		f.end()
 		delete(s.events.followers, sub)
@@ -242,7 +249,7 @@ func (s *shard) resetEvents(id string, offset uint64, gap *socket.Frame) {
 			continue
 		}
 		for i := range sub.listener.to {
-			sub.listener.to[i].After = offset
+			sub.listener.to[i].After = to.Offset
 		}
 		if gap != nil {
 			sub.Conn.SendFrame(gap)

@@ -4,14 +4,31 @@ import (
 	"github.com/herald-events/herald/internal/socket"
 )
 
+// Life is one life of a history. Whenever a history goes on elsewhere, with a gap before, that is another life:
+// an offset says nothing in any but its own.
+type Life struct {
+	Epoch  string // as clients are told it; the next life may have the same
+	number uint64 // grows from life to life
+}
+
+// NewLife is a life of a history, later than all that there have been.
+func (h *Hub) NewLife(epoch string) *Life { return &Life{epoch, h.lives.Add(1)} }
+
+// Place is a place in a history; the zero value is in none.
+type Place struct {
+	Life   *Life
+	Offset uint64
+}
+
 // Source is a history. Whoever follows it is fed from there as its socket drains, until it has what comes
 // before the hub's next delivery. What the hub delivers must be in the source by then.
 type Source interface {
-	// After is what is at hand of what follows an offset.
-	After(offset uint64) Replay
+	// After is what is at hand of what follows a place: nothing, where its life is over, for then a reset is on
+	// its way to the loop.
+	After(Place) Replay
 	// Fetch gets what is not, beside the loop. It calls done once, on any goroutine, with a replay that is
-	// not away; or never, where the history has ended.
-	Fetch(offset uint64, done func(Replay))
+	// not away; or never, where the place's life ends.
+	Fetch(from Place, done func(Replay))
 }
 
 // Replay is a part of a history, about as much as goes into one write.
@@ -42,7 +59,7 @@ type follower struct {
 	wants  func(Kept) *socket.Frame // nil: it does not get it
 	sent   func()                   // called when a part has been sent; may be nil
 
-	after uint64 // the offset up to which it has everything
+	at    Place  // up to which it has everything
 	least uint64 // the offset from which on it may be delivered to, 0: any
 	busy  bool   // its socket has to drain, or a fetch is under way
 	joins bool   // it is a member from the flush on
@@ -52,7 +69,7 @@ type follower struct {
 // pull has the follower go on when its socket has drained.
 func (f *follower) pull() {
 	if !f.busy {
-		f.whenDrained(func() { f.take(f.source.After(f.after)) })
+		f.whenDrained(func() { f.take(f.source.After(f.at)) })
 	}
 }
 
@@ -86,10 +103,10 @@ func (f *follower) goesOn(turn int) bool {
 	return true
 }
 
-// move has it go on from another offset; what it waits for is forgotten.
-func (f *follower) move(after uint64) {
+// move has it go on from another place; what it waits for is forgotten.
+func (f *follower) move(to Place) {
 	f.end()
-	f.after = after
+	f.at = to
 }
 
 // end has it wait for nothing any more.
@@ -105,7 +122,7 @@ func (f *follower) take(r Replay) {
 		f.fetch()
 	case r.Gap != nil:
 		f.sub.Conn.SendFrame(r.Gap.Frame)
-		f.after = r.Gap.Offset
+		f.at.Offset = r.Gap.Offset
 		f.pull()
 	case len(r.Kept) > 0:
 		f.sub.Conn.Together(func() { f.send(r.Kept) })
@@ -116,7 +133,7 @@ func (f *follower) take(r Replay) {
 func (f *follower) fetch() {
 	turn := f.wait()
 	loop := f.sub.Conn.Loop()
-	f.source.Fetch(f.after, func(r Replay) {
+	f.source.Fetch(f.at, func(r Replay) {
 		loop.Post(func() {
 			if f.goesOn(turn) {
 				f.whenDrained(func() { f.take(r) })
@@ -137,19 +154,19 @@ func (f *follower) send(part []Kept) {
 	}
 	c.Send(joined)
 	f.sub.shard.hub.delivered[kind(c.Dialect())].Add(n)
-	f.after = part[len(part)-1].Offset
+	f.at.Offset = part[len(part)-1].Offset
 	if f.sent != nil {
 		f.sent()
 	}
 }
 
-// meets tells whether it has everything before an offset and may be delivered to from there on. One that
+// meets tells whether it has everything before a place and may be delivered to from there on. One that
 // has not goes on.
-func (f *follower) meets(offset uint64) bool {
+func (f *follower) meets(at Place) bool {
 	switch {
-	case offset <= f.after:
+	case at.Life != f.at.Life || at.Offset <= f.at.Offset:
 		return false
-	case offset == f.after+1 && offset >= f.least:
+	case at.Offset == f.at.Offset+1 && at.Offset >= f.least:
 		f.end()
 		return true
 	}

@@ -16,6 +16,7 @@ import (
 // the broker what is from oldest on.
 type past struct {
 	mu      sync.Mutex
+	life    *hub.Life
 	kept    []hub.Kept
 	atHand  uint64
 	oldest  uint64
@@ -24,7 +25,7 @@ type past struct {
 }
 
 func newPast(n int) *past {
-	p := &past{atHand: 1, oldest: 1, part: 2}
+	p := &past{life: &hub.Life{Epoch: "e"}, atHand: 1, oldest: 1, part: 2}
 	for range n {
 		p.add("")
 	}
@@ -42,9 +43,13 @@ func (p *past) add(except string) hub.Kept {
 }
 
 // After implements hub.Source.
-func (p *past) After(offset uint64) hub.Replay {
+func (p *past) After(at hub.Place) hub.Replay {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	offset := at.Offset
+	if at.Life != p.life {
+		return hub.Replay{}
+	}
 	if offset < uint64(len(p.kept)) && offset+1 < p.atHand {
 		return hub.Replay{Away: true}
 	}
@@ -59,7 +64,8 @@ func (p *past) replayLocked(offset uint64) hub.Replay {
 }
 
 // Fetch implements hub.Source.
-func (p *past) Fetch(offset uint64, done func(hub.Replay)) {
+func (p *past) Fetch(from hub.Place, done func(hub.Replay)) {
+	offset := from.Offset
 	answer := func(hub.Source) {
 		p.mu.Lock()
 		r := p.replayLocked(offset)
@@ -84,12 +90,14 @@ func (p *past) say(r *rig, except string) {
 		r.t.Fatal(err)
 	}
 	k := p.add(except)
-	room.Broadcast(hub.Message{Channel: "a", Frame: k.Frame, Except: k.Except, Offset: k.Offset})
+	room.Broadcast(hub.Message{Channel: "a", Frame: k.Frame, Except: k.Except, At: p.at(k.Offset)})
 }
+
+func (p *past) at(offset uint64) hub.Place { return hub.Place{Life: p.life, Offset: offset} }
 
 func (c *client) follow(p *past, after uint64) {
 	c.r.t.Helper()
-	c.do(func(sub *hub.Subscriber) { sub.Follow(hub.Point{Channel: "a", Epoch: "e", Offset: after}, p) })
+	c.do(func(sub *hub.Subscriber) { sub.Follow("a", p.at(after), p) })
 }
 
 // at is where the connection stands.
@@ -211,7 +219,7 @@ func TestFollowReset(t *testing.T) {
 		member.wantOffsets(10, 10)
 		follower.follow(p, 0)
 		answer := <-p.fetched
-		r.hub.Reset(hub.Point{Channel: "a", Epoch: "f", Offset: 10}, socket.NewFrame(said("gap")))
+		p.reset(r, "f", 10)
 		answer(p)
 		for _, c := range []*client{member, follower} {
 			c.want("gap")
@@ -224,6 +232,65 @@ func TestFollowReset(t *testing.T) {
 			c.wantOffsets(11, 11)
 			c.wantAll()
 		}
+	})
+}
+
+// reset has the past go on in another life, as a log does: the loops are told of it later.
+func (p *past) reset(r *rig, epoch string, offset uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.life = r.hub.NewLife(epoch)
+	p.kept = append(p.kept, make([]hub.Kept, max(0, int(offset)-len(p.kept)))...)[:offset]
+	r.hub.Reset("a", hub.Place{Life: p.life, Offset: offset}, socket.NewFrame(said("gap")))
+}
+
+// While the loop has not been told yet of another life, who follows the former one gets nothing of it, and who has
+// begun in it is told of no gap. What is still said in the former one is for its members alone.
+func TestFollowWhileTheLifeEnds(t *testing.T) {
+	overLinks(t, 1, func(t *testing.T, r *rig) {
+		p := newPast(9)
+		p.atHand, p.fetched = 8, make(chan func(hub.Source), 1)
+		member, follower, early := r.join("member"), r.join("follower"), r.join("early")
+		member.follow(p, 9)
+		follower.follow(p, 0)
+		answer := <-p.fetched
+		resume := r.pause()
+		early.post(func(sub *hub.Subscriber) { sub.Follow("a", p.at(12), p) }) // of the life that is by then
+		p.say(r, "")                                                           // 10
+		p.reset(r, "e", 12)                                                    // 11 and 12 are lost; 13 is another's
+		answer(p)
+		p.say(r, "")
+		resume()
+		member.want("10", "gap", "13")
+		follower.want("gap", "13")
+		early.want("13")
+		for _, c := range []*client{member, follower, early} {
+			if at, in := c.at(); !in || at != (hub.Point{Channel: "a", Epoch: "e", Offset: 13}) {
+				t.Errorf("got %v, %v, want to stand at 13 of e", at, in)
+			}
+			c.wantAll()
+		}
+	})
+}
+
+// A message of another life is not the one that follows, whatever its offset.
+func TestFollowersMeetTheirOwnLife(t *testing.T) {
+	overLinks(t, 1, func(t *testing.T, r *rig) {
+		p := newPast(9)
+		c, other := r.join("c"), r.join("other")
+		other.follow(p, 9)
+		resume := r.pause()
+		c.post(func(sub *hub.Subscriber) { sub.Follow("a", p.at(9), p) })
+		p.say(r, "") // 10, of the former life
+		p.reset(r, "f", 9)
+		resume()
+		other.want("10", "gap")
+		c.wantAll()
+		p.say(r, "")
+		c.wantOffsets(10, 10)
+		other.wantOffsets(10, 10)
+		c.wantAll()
+		other.wantAll()
 	})
 }
 
@@ -254,7 +321,7 @@ func TestFollowWhileThereIsMuchToSay(t *testing.T) {
 				c.do(func(sub *hub.Subscriber) { // again, from where it is
 					at, _ := sub.At("a")
 					from = at.Offset
-					sub.Follow(hub.Point{Channel: "a", Epoch: "e", Offset: from}, p)
+					sub.Follow("a", p.at(from), p)
 				})
 			}
 			c.wantOffsets(middle+1, messages+100)
@@ -269,7 +336,7 @@ func (p *past) happening(kind string) hub.Event {
 	defer p.mu.Unlock()
 	offset := uint64(len(p.kept) + 1)
 	e := hub.Event{
-		ID: fmt.Sprint(offset), Type: kind, Offset: offset,
+		ID: fmt.Sprint(offset), Type: kind, At: hub.Place{Life: p.life, Offset: offset},
 		Plain: socket.NewFrame(said(fmt.Sprint(offset))), Full: socket.NewFrame(said("full " + fmt.Sprint(offset))),
 	}
 	p.kept = append(p.kept, hub.Kept{Offset: offset, Event: &e})
@@ -350,8 +417,8 @@ func TestListenWhileFed(t *testing.T) {
 		c.want("1", "2")
 		stale := <-p.fetched
 		c.do(func(sub *hub.Subscriber) {
-			if after, behind := sub.Behind(); !behind || after != 2 {
-				t.Errorf("got %d, %v, want to be behind at 2", after, behind)
+			if at, behind := sub.Behind(); !behind || at.Offset != 2 {
+				t.Errorf("got %d, %v, want to be behind at 2", at.Offset, behind)
 			}
 		})
 		c.hears(p, listeningTo(t, hub.Now, "a.*"), listeningTo(t, 1, "**"))
@@ -363,8 +430,8 @@ func TestListenWhileFed(t *testing.T) {
 		p.publish(r, "b.x")
 		c.want("7")
 		c.do(func(sub *hub.Subscriber) {
-			if after, behind := sub.Behind(); behind && after != 7 { // it has 7 from the hub, or from the history
-				t.Errorf("it is behind at %d", after)
+			if at, behind := sub.Behind(); behind && at.Offset != 7 { // it has 7 from the hub, or from the history
+				t.Errorf("it is behind at %d", at.Offset)
 			}
 		})
 		c.wantAll()
@@ -382,8 +449,8 @@ func TestListenAheadOfTheLoop(t *testing.T) {
 		c.hears(p, listeningTo(t, 0, "a.*"))
 		c.want("1", "2")
 		c.do(func(sub *hub.Subscriber) {
-			if after, differs := sub.Behind(); !differs || after != 3 {
-				t.Errorf("got %d, %v, want to be at 3", after, differs)
+			if at, differs := sub.Behind(); !differs || at.Offset != 3 {
+				t.Errorf("got %d, %v, want to be at 3", at.Offset, differs)
 			}
 		})
 		c.hears(p, listeningTo(t, hub.Now, "a.*"), listeningTo(t, hub.Now, "c.*"))
@@ -410,7 +477,10 @@ func TestListenReset(t *testing.T) {
 		live.hears(p, listeningTo(t, hub.Now, "a.*"))
 		fed.hears(p, listeningTo(t, 0, "**"))
 		answer := <-p.fetched
-		r.hub.ResetEvents("reset", 3, socket.NewFrame(said("gap")))
+		p.mu.Lock()
+		p.life = r.hub.NewLife("f")
+		p.mu.Unlock()
+		r.hub.ResetEvents("reset", p.at(3), socket.NewFrame(said("gap")))
 		answer(p)
 		p.publish(r, "a.x")
 		live.want("gap", "4")

@@ -37,6 +37,7 @@ type Hub struct {
 	marked []bool // guarded by order: the loops that a post goes to
 
 	delivered [2]atomic.Uint64 // messages handed to connections: WebSockets, streams
+	lives     atomic.Uint64    // of histories, so far
 }
 
 // New makes a hub and the loops that carry its shards.
@@ -62,7 +63,7 @@ type Message struct {
 	Frame   *socket.Frame
 	Size    int    // bytes, about
 	Except  string // the id of a connection that does not get it; may be empty
-	Offset  uint64 // in the channel's history; 0: it is not kept
+	At      Place  // in the channel's history; zero: it is not kept
 }
 
 // Event is a domain event on its way to those who listen to its type.
@@ -73,7 +74,7 @@ type Event struct {
 	Plain  *socket.Frame
 	Full   *socket.Frame // with identity, for those who may see it
 	Size   int
-	Offset uint64 // in the history of the events; 0: it is not kept
+	At     Place // in the history of the events; zero: it is not kept
 	// Delivered counts those who got it; may be nil.
 	Delivered *Delivered
 }
@@ -172,15 +173,16 @@ func (h *Hub) PublishEvent(ctx context.Context, e Event) error {
 	return nil
 }
 
-// Reset says that a channel's history goes on at a point behind a gap, and tells its subscribers so.
-func (h *Hub) Reset(to Point, gap *socket.Frame) {
-	h.postTo(nil, 0, func(s *shard) { s.reset(to, gap) }, func() {})
+// Reset says that a channel's history goes on at a place in a new life, behind a gap, and tells those subscribers
+// so who are not there yet.
+func (h *Hub) Reset(channel string, to Place, gap *socket.Frame) {
+	h.postTo(nil, 0, func(s *shard) { s.reset(channel, to, gap) }, func() {})
 }
 
-// ResetEvents says that the domain events go on behind the one that has the id and the offset, and tells those
-// who listen of the gap before, unless there is none to tell of.
-func (h *Hub) ResetEvents(id string, offset uint64, gap *socket.Frame) {
-	h.postTo(nil, 0, func(s *shard) { s.resetEvents(id, offset, gap) }, func() {})
+// ResetEvents says that the domain events go on in a new life behind the one that has the id and the place, and
+// tells those who listen of the gap before, unless there is none to tell of.
+func (h *Hub) ResetEvents(id string, to Place, gap *socket.Frame) {
+	h.postTo(nil, 0, func(s *shard) { s.resetEvents(id, to, gap) }, func() {})
 }
 
 // postTo posts to the loops that have subscribers of what is said, or to every one if said is nil; done runs

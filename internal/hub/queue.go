@@ -86,7 +86,7 @@ func (q *queue) flush() (reached [2]uint64) {
 func (q *queue) advance() {
 	for _, t := range q.topics {
 		if t.kept != nil {
-			t.kept.offset = max(t.kept.offset, newest(t.waiting))
+			t.kept.at.Offset = max(t.kept.at.Offset, newest(t.waiting))
 		}
 	}
 }

@@ -34,14 +34,14 @@ func newShard(h *Hub, l *socket.Loop, index int) *shard {
 // broadcast leaves a message for Flush.
 func (s *shard) broadcast(m Message) {
 	t := s.topics[m.Channel]
-	if t == nil {
+	if t == nil || t.isOver(m) {
 		return
 	}
 	if t.kept != nil && len(t.kept.followers) > 0 {
 		s.follow(t, m)
 	}
 	s.posts++
-	s.queue.topic(t, line{post: s.posts, frame: m.Frame, except: m.Except, offset: m.Offset})
+	s.queue.topic(t, line{post: s.posts, frame: m.Frame, except: m.Except, offset: m.At.Offset})
 }
 
 // topic is the channel's; it is made where there is none.

@@ -12,10 +12,14 @@ type topic struct {
 
 // kept is what a topic of a channel with a history has beside.
 type kept struct {
-	epoch     string
-	offset    uint64 // of the last message that its members have
+	at        Place // of the last message that its members have
 	followers map[*Subscriber]*follower
 	joining   []joiner // of them, until the flush
+}
+
+// isOver tells whether a message is of a life of the channel's history in which nobody is any more.
+func (t *topic) isOver(m Message) bool {
+	return t.kept != nil && m.At.Life != nil && m.At.Life != t.kept.at.Life
 }
 
 // empty tells whether nobody is subscribed.
