@@ -47,3 +47,32 @@ func (b *MemoryBroker) Check() error {
 		return refuse(CodeUnavailable, "it has not begun")
 	}
 }
+
+// Forget has the broker lose everything that was published, as a Redis that is flushed. Histories begin anew.
+func (b *MemoryBroker) Forget() {
+	m := b.Broker.(*memoryBroker)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.streams = map[string]*memoryStream{}
+	m.quiet.Init()
+	m.empty.Init()
+}
+
+// GoBack has a stream stand where it once stood, with nothing in it, as in a Redis that comes back with older data.
+func (b *MemoryBroker) GoBack(stream string, keep Retention, newest uint64) {
+	s := b.Broker.(*memoryBroker).stream(stream, keep, asked)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ring.Reset(newest)
+}
+
+// PageTime is how long what was read of a history stays at hand that nobody asks for.
+const PageTime = pageTime
+
+// HasPage tells whether a server has something at hand that was read of a stream, which must be open.
+func HasPage(s *Server, stream string) bool {
+	_, l := s.streams.find(stream)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.page.ring != nil
+}
