@@ -230,12 +230,19 @@ func TestHistoryThatBeginsAnewIsToldOnce(t *testing.T) {
 	const messages = 1600
 	var forget atomic.Bool
 	var broker *watchedBroker
+	catchingUp, goOn := make(chan struct{}), make(chan struct{})
 	srv, broker := startWatched(t, keeping(2000, "orders"), func(r herald.Range) error {
-		if r.After > 50 && forget.CompareAndSwap(true, false) { // for who is fed already
+		switch {
+		case r.After > messages-100: // to see what the node has missed
+			close(catchingUp)
+			<-goOn
+		case r.After > 50 && forget.CompareAndSwap(true, false): // for who is fed already
 			broker.Forget()
 		}
 		return nil
 	})
+	resume := sync.OnceFunc(func() { close(goOn) })
+	t.Cleanup(resume)
 	witness := srv.Dial(t)
 	epoch := askSince(t, witness, "orders", nil).at(t).Epoch
 	numbers(t, srv, "orders", 1, messages)
@@ -243,6 +250,13 @@ func TestHistoryThatBeginsAnewIsToldOnce(t *testing.T) {
 	forget.Store(true)
 	c := srv.Dial(t)
 	askSince(t, c, "orders", since(epoch, 50)).recovered(t, "yes")
+	<-catchingUp
+	for range 2 { // whatever the page has had told by then is on its way
+		if _, err := srv.Disconnect(t.Context(), "1.1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	resume()
 	m := parseKept(t, c.Next().Raw)
 	for string(m.Event) != `"gap"` {
 		m = parseKept(t, c.Next().Raw)
