@@ -294,6 +294,27 @@ func TestFollowersMeetTheirOwnLife(t *testing.T) {
 	})
 }
 
+// What is left of a former life where nobody follows it any more does not move those of the next.
+func TestFollowersStandInTheirOwnLife(t *testing.T) {
+	overLinks(t, 1, func(t *testing.T, r *rig) {
+		p := newPast(9)
+		c, gone := r.join("c"), r.join("gone")
+		gone.follow(p, 9)
+		resume := r.pause()
+		gone.post(func(sub *hub.Subscriber) { sub.Unsubscribe("a") })
+		c.post(func(sub *hub.Subscriber) { sub.Follow("a", p.at(3), p) })
+		p.say(r, "") // 10, of the former life
+		p.reset(r, "f", 3)
+		resume()
+		c.wantAll()
+		p.say(r, "")
+		c.want("4")
+		if at, in := c.at(); !in || at != (hub.Point{Channel: "a", Epoch: "f", Offset: 4}) {
+			t.Errorf("got %v, %v, want to stand at 4 of f", at, in)
+		}
+	})
+}
+
 // However they come and go while there is much to say, everybody gets everything behind where he began.
 func TestFollowWhileThereIsMuchToSay(t *testing.T) {
 	overLinks(t, 2, func(t *testing.T, r *rig) {
