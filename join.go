@@ -55,11 +55,11 @@ func (s *session) channels() int {
 	return n
 }
 
-// enter joins when the channel's stream is ready. While the broker is away nobody begins to follow a history: what
-// this node has of it may be behind what has been said.
+// enter joins when the channel's stream is ready. While the broker is away nobody begins to follow a history or to be
+// present: what this node has of it may be behind what has been said, and who has come and gone.
 func (s *session) enter(j joining) error {
 	name := j.channel.String()
-	if s.server.histories.of(name).keeps() {
+	if s.server.histories.of(name).keeps() || j.channel.Type() == Presence {
 		if err := s.server.broker.Check(); err != nil {
 			return unavailable(err)
 		}
