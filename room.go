@@ -19,9 +19,10 @@ type room struct {
 	loaded  bool // version and members are the broker's
 	version RoomVersion
 	members presence.List
-	doubted map[string]bool  // members of whom the broker has forgotten, with everybody else
-	early   []PresenceChange // that came before the members were loaded
-	waiting []waiting        // for a version, or for the members to be loaded
+	doubted map[string]time.Time // members of whom the broker has forgotten, with everybody else, and how long they stay
+	early   []PresenceChange     // that came while the members were loaded
+	waiting []waiting            // for a version, or for the members to be loaded
+	cuts    int                  // how often the broker has been away: what it was asked before counts no more
 
 	working bool   // the worker is at it
 	replace bool   // the broker is to be told all that is here
@@ -123,7 +124,6 @@ func (r *room) change(c PresenceChange) {
 		r.release()
 	default:
 		r.loaded = false
-		r.early = []PresenceChange{c}
 	}
 }
 
@@ -137,12 +137,11 @@ func (r *room) load(all Room) {
 		present[m.ID] = true
 		r.apply(MemberAdded, m)
 	}
+	if forgotten {
+		r.doubtAllBut(present)
+	}
 	for _, m := range r.members.All() {
-		switch {
-		case present[m.ID] || r.doubted[m.ID]:
-		case forgotten:
-			r.doubt(m.ID)
-		default:
+		if _, doubted := r.doubted[m.ID]; !doubted && !present[m.ID] {
 			r.apply(MemberRemoved, Member(m))
 		}
 	}
@@ -180,18 +179,26 @@ func (r *room) announce(text []byte, size int) {
 // nodes tell it again within that time, or are gone.
 const doubtTime = 20 * time.Second
 
-// doubt keeps a member for a time in which the broker may tell of it again.
-func (r *room) doubt(id string) {
-	if len(r.doubted) == 0 {
-		r.doubted = map[string]bool{}
+// doubtAllBut keeps members for a time in which the broker may tell of them again; anew, if they are doubted already.
+func (r *room) doubtAllBut(present map[string]bool) {
+	until := r.server.config.clock.Now().Add(doubtTime)
+	r.doubted = map[string]time.Time{}
+	for _, m := range r.members.All() {
+		if !present[m.ID] {
+			r.doubted[m.ID] = until
+		}
+	}
+	if len(r.doubted) > 0 {
 		r.server.rooms.removeDoubtedLater(r)
 	}
-	r.doubted[id] = true
 }
 
-func (r *room) removeDoubted() {
-	for id := range r.doubted {
-		r.apply(MemberRemoved, Member{ID: id})
+// removeDoubted removes those whose time is over.
+func (r *room) removeDoubted(now time.Time) {
+	for id, until := range r.doubted {
+		if !now.Before(until) {
+			r.apply(MemberRemoved, Member{ID: id})
+		}
 	}
 }
 

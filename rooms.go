@@ -109,7 +109,10 @@ func (rs *rooms) restored() {
 	channels := slices.Collect(maps.Keys(rs.rooms))
 	rs.mu.Unlock()
 	for _, channel := range channels {
-		rs.in(channel, func(r *room) { r.replace, r.loaded = true, false })
+		rs.in(channel, func(r *room) {
+			r.replace, r.loaded = true, false
+			r.cuts++
+		})
 	}
 }
 
@@ -165,7 +168,9 @@ func (rs *rooms) next(r *room) func(context.Context) error {
 		r.replace = false
 		return func(ctx context.Context) error { return rs.tellMembers(ctx, r, members) }
 	case !r.loaded:
-		return func(ctx context.Context) error { return rs.load(ctx, r) }
+		r.early = nil // it is in what is loaded now
+		cuts := r.cuts
+		return func(ctx context.Context) error { return rs.load(ctx, r, cuts) }
 	case len(r.owed) > 0:
 		owed := r.owed
 		r.owed = nil
@@ -201,16 +206,18 @@ func (rs *rooms) tellMembers(ctx context.Context, r *room, members []NodeMember)
 	return err
 }
 
-// load asks the broker who is there.
-func (rs *rooms) load(ctx context.Context, r *room) error {
+// load asks the broker who is there. An answer from before the last cut counts no more: it is asked again.
+func (rs *rooms) load(ctx context.Context, r *room, cuts int) error {
 	all, err := rs.server.broker.Members(ctx, r.channel)
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	if err != nil {
+	switch {
+	case err != nil:
 		rs.refuseLocked(r, err)
 		return err
+	case cuts == r.cuts:
+		r.load(all)
 	}
-	r.load(all)
 	return nil
 }
 
@@ -271,7 +278,7 @@ func (rs *rooms) removeDoubtedLater(r *room) {
 		rs.mu.Lock()
 		defer rs.mu.Unlock()
 		if rs.rooms[r.channel] == r {
-			r.removeDoubted()
+			r.removeDoubted(rs.server.config.clock.Now())
 		}
 	})
 }
