@@ -3,21 +3,29 @@ package herald_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/herald-events/herald"
+	"github.com/herald-events/herald/heraldtest"
 )
 
 // atOnce is how long a call may take that does not ask Redis, on a busy machine.
 const atOnce = time.Second
 
+// notReadyWithin is the time that a node has to say that it cannot serve.
+const notReadyWithin = 5 * time.Second
+
 // awaitAway waits until a node says that Redis is away.
 func (r *faultRig) awaitAway(node int) {
 	r.Helper()
 	r.eventually(fmt.Sprintf("node %d is not ready", node), 20*time.Second, func() bool { return !r.ready(node) })
+	if took := time.Since(r.fell); took > notReadyWithin {
+		r.Errorf("node %d was not ready %v after the fault, want %v at most", node, took, notReadyWithin)
+	}
 }
 
 // checkAlone checks what a node does that knows that Redis is away: what needs Redis is refused at once, all
@@ -47,8 +55,10 @@ func (r *faultRig) checkAlone(node int) *ear {
 	c := r.nodes[node].Dial(r.T)
 	c.Send(`{"type":"subscribe","channel":"kept"}`)
 	c.ExpectCode("broker_unavailable")
-	if answer := r.tryJoin(c, "late"); !strings.Contains(answer, `"subscription_error"`) || !strings.Contains(answer, `"broker_unavailable"`) {
-		r.Errorf("node %d, a join while Redis is away: got %s, want broker_unavailable", node, answer)
+	for _, member := range []string{"late", "socket-1", "socket-2", "socket-3"} { // some of whom are on the node
+		if answer := r.tryJoin(c, member); !strings.Contains(answer, `"subscription_error"`) || !strings.Contains(answer, `"broker_unavailable"`) {
+			r.Errorf("node %d, a join as %s while Redis is away: got %s, want broker_unavailable", node, member, answer)
+		}
 	}
 	_ = c.Conn().Close()
 	late := r.listen(node, faultPlain, true)
@@ -231,35 +241,34 @@ func (r *faultRig) checkPlain(out *losses) {
 	}
 }
 
-// checkEvents: everybody has the same events in the same order, and all that were accepted.
+// checkEvents compares the records of the domain events with what was accepted, with each other, and with what
+// the stream has: all have one order.
 func (r *faultRig) checkEvents(f *fault, out *losses) {
 	r.Helper()
-	var first []string
+	stream := r.eventStream()
+	order, places := maps.Clone(stream), map[string]herald.Position{}
+	for at, id := range stream {
+		places[id] = at
+	}
+	records := make([]eventRecord, len(r.ears.events))
+	for i, e := range r.ears.events {
+		records[i] = e.eventRecord(r.T)
+		if len(records[i].gaps) > 0 && !f.lossy {
+			r.Errorf("%s: got gaps %v, though nothing was lost", e.name, records[i].gaps)
+		}
+		for at, id := range records[i].events {
+			if other, ok := order[at]; ok && other != id {
+				r.Errorf("%s: got %s at %v, where others, or the stream, have %s", e.name, id, at, other)
+			}
+			order[at], places[id] = id, at
+		}
+	}
 	missed := map[string]bool{}
 	for i, e := range r.ears.events {
-		ids, gaps := e.eventRecord(r.T)
-		heard := map[string]bool{}
-		for _, id := range ids {
-			if heard[id] {
-				r.Errorf("%s: got %s twice", e.name, id)
-			}
-			heard[id] = true
-		}
-		switch {
-		case i == 0:
-			first = ids
-		case gaps == 0 && !f.lossy && len(ids) == len(first) && !slices.Equal(ids, first):
-			r.Errorf("%s: got events in another order than %s", e.name, r.ears.events[0].name)
-		}
-		if gaps > 0 && !f.lossy {
-			r.Errorf("%s: got %d gaps, though nothing was lost", e.name, gaps)
-		}
 		for _, v := range r.voices {
 			for _, id := range v.events {
-				if !heard[id] && gaps == 0 {
-					r.Errorf("%s: has not got %s, which was accepted", e.name, id)
-				}
-				if !heard[id] {
+				if !records[i].ids[id] {
+					r.checkMissed(e, records[i], id, places, stream)
 					missed[id] = true
 				}
 			}
@@ -269,6 +278,53 @@ func (r *faultRig) checkEvents(f *fault, out *losses) {
 		}
 	}
 	out.events.lost = len(missed)
+}
+
+// checkMissed: an event that somebody has not heard lies in one of his gaps, and the stream has lost it. One that
+// nobody has heard was lost with an epoch.
+func (r *faultRig) checkMissed(e *ear, record eventRecord, id string, places map[string]herald.Position, stream map[herald.Position]string) {
+	r.Helper()
+	at, known := places[id]
+	covered := slices.ContainsFunc(record.gaps, func(l lost) bool {
+		return known && l.covers(at) || !known && l.from.Epoch != l.to.Epoch
+	})
+	switch _, is := stream[at]; {
+	case !covered:
+		r.Errorf("%s: has not got %s at %v, which was accepted; gaps %v", e.name, id, at, record.gaps)
+	case is:
+		r.Errorf("%s: a gap covers %s at %v, which the stream has; gaps %v", e.name, id, at, record.gaps)
+	}
+}
+
+// eventStream is what the stream of the domain events has by now.
+func (r *faultRig) eventStream() map[herald.Position]string {
+	r.Helper()
+	epoch := r.ears.events[0].from.Epoch
+	for _, e := range r.ears.events {
+		for _, gap := range e.eventRecord(r.T).gaps {
+			epoch = gap.to.Epoch
+		}
+	}
+	c := r.nodes[0].Dial(r.T, heraldtest.WithToken(r.nodes[0].Token("ann")))
+	defer func() { _ = c.Conn().Close() }()
+	c.Next()
+	c.Send(fmt.Sprintf(`{"type":"subscribe","events":["**"],"since":"at:%s-0"}`, epoch))
+	if answer := wsNextSubscribed(r.T, c); answer.Recovered == nil || !*answer.Recovered {
+		r.Fatalf("read the events: got %+v, want all of them", answer)
+	}
+	has := map[herald.Position]string{}
+	for lasts := 0; lasts < len(r.nodes); {
+		m := c.Next()
+		id := parseHeard(r.T, m.Raw).eventID()
+		if id == "" {
+			r.Fatalf("read the events: got %s", m.Raw)
+		}
+		has[herald.Position{Epoch: epoch, Offset: uint64(len(has) + 1)}] = id
+		if strings.HasPrefix(id, "last-") {
+			lasts++
+		}
+	}
+	return has
 }
 
 // checkPresence waits until all say who is there, and checks what each has heard of comings and goings.

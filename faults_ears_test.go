@@ -108,12 +108,14 @@ func socketNext(c *heraldtest.Client) func() (string, error) {
 	}
 }
 
-// streamNext reads messages of a stream; a gap among the domain events looks as on a WebSocket.
+// streamNext reads messages of a stream; a gap among the domain events becomes what it is on a WebSocket.
 func streamNext(st *heraldtest.Stream) func() (string, error) {
 	return func() (string, error) {
 		e, err := st.NextBlock()
 		if err == nil && e.Event == "gap" && !strings.Contains(e.Data, `"type"`) {
-			return `{"type":"event","event":"gap"}`, nil
+			var gap struct{ Newest string }
+			err = json.Unmarshal([]byte(e.Data), &gap)
+			return fmt.Sprintf(`{"type":"event","event":"gap","data":{"position":%q}}`, gap.Newest), err
 		}
 		return e.Data, err
 	}
@@ -131,6 +133,8 @@ type heardMessage struct {
 		Epoch   string
 		Offset  uint64
 		Members []herald.Member
+		// Position is where the domain events go on behind a gap.
+		Position string
 	}
 }
 
@@ -220,18 +224,37 @@ func (e *ear) plainRecord(t testing.TB) map[string]map[int]bool {
 // after is the number of a publisher's last plain message before the ear listened.
 func (e *ear) after(publisher string) int { return e.since[publisher] }
 
-// eventRecord is the ids of the domain events that an ear has heard, in order, and its gaps.
-func (e *ear) eventRecord(t testing.TB) (ids []string, gaps int) {
+// eventRecord is what an ear has heard of the domain events, each once: what they were by position, and its gaps.
+type eventRecord struct {
+	events map[herald.Position]string
+	ids    map[string]bool
+	gaps   []lost
+}
+
+// eventRecord reads it. An event's place is not told, but by each gap: it follows the last one's.
+func (e *ear) eventRecord(t testing.TB) eventRecord {
 	t.Helper()
+	at := e.from
+	r := eventRecord{events: map[herald.Position]string{}, ids: map[string]bool{}}
 	for _, text := range e.record() {
 		m := parseHeard(t, text)
-		if m.is("gap") {
-			gaps++
-		} else if id := m.eventID(); id != "" {
-			ids = append(ids, id)
+		id := m.eventID()
+		switch {
+		case m.is("gap"):
+			to := faultPosition(t, m.Data.Position)
+			if at == to {
+				t.Errorf("%s: got a gap at %v in which nothing is missing", e.name, to)
+			}
+			r.gaps = append(r.gaps, lost{at, to})
+			at = to
+		case r.ids[id]:
+			t.Errorf("%s: got %s twice", e.name, id)
+		case id != "":
+			at.Offset++
+			r.events[at], r.ids[id] = id, true
 		}
 	}
-	return ids, gaps
+	return r
 }
 
 // members is who is there for one who has heard everything since it joined. Each member comes and goes in turn.

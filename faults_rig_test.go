@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -35,6 +37,7 @@ type faultRig struct {
 	away   []*awayCount
 	ears   ears
 	voices []*voice
+	fell   time.Time // when the fault began
 }
 
 // ears are those who listen.
@@ -63,11 +66,15 @@ func (h *awayCount) count() int {
 	return h.n
 }
 
+// faultKeep is more than is ever said.
+var faultKeep = herald.Retention{Count: 100_000, Age: time.Hour}
+
 // faultConfig is how each node is configured.
 func faultConfig() herald.Config {
 	return herald.Config{
-		History:   []herald.HistoryRule{{Channels: faultKept, Keep: herald.Retention{Count: 100_000, Age: time.Hour}}},
-		KeepAlive: herald.KeepAlive{PingInterval: 5 * time.Second, HeartbeatInterval: 5 * time.Second, EventHeartbeatInterval: 5 * time.Second},
+		History:      []herald.HistoryRule{{Channels: faultKept, Keep: faultKeep}},
+		EventHistory: faultKeep,
+		KeepAlive:    herald.KeepAlive{PingInterval: 5 * time.Second, HeartbeatInterval: 5 * time.Second, EventHeartbeatInterval: 5 * time.Second},
 		Authorizer: herald.AuthorizerFunc(func(context.Context, herald.AccessRequest) (herald.Access, error) {
 			return herald.Access{Authorized: true}, nil
 		}),
@@ -253,17 +260,28 @@ func (r *faultRig) listenToEvents(node int, socket bool) *ear {
 		c := srv.Dial(r.T, heraldtest.WithToken(token))
 		c.Next()
 		c.Send(`{"type":"subscribe","events":["**"]}`)
-		if m := c.Next(); m.Type != "subscribed" {
-			r.Fatalf("listen to events: got %s", m.Raw)
-		}
+		e.from = faultPosition(r.T, wsNextSubscribed(r.T, c).Position)
 		e.name, e.hangUp = fmt.Sprintf("events, socket %s on node %d", c.SocketID, node), func() { _ = c.Conn().Close() }
 		e.listen(socketNext(c))
 		return e
 	}
 	st := srv.Stream(r.T, heraldtest.WithPath("/api/v1/events/stream"), heraldtest.WithToken(token))
 	e.name, e.hangUp = fmt.Sprintf("events, stream %s on node %d", st.ConnectionID, node), st.Close
+	e.from = r.ears.events[0].from // nobody has published yet, and a stream is not told
 	e.listen(streamNext(st))
 	return e
+}
+
+// faultPosition is a position among the domain events.
+func faultPosition(t testing.TB, text string) herald.Position {
+	t.Helper()
+	rest, marked := strings.CutPrefix(text, "at:")
+	epoch, offset, cut := strings.Cut(rest, "-")
+	n, err := strconv.ParseUint(offset, 10, 64)
+	if !marked || !cut || err != nil {
+		t.Fatalf("got %q, want a position", text)
+	}
+	return herald.Position{Epoch: epoch, Offset: n}
 }
 
 // all are those who listen.

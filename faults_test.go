@@ -114,7 +114,7 @@ func leavesNothing(t *testing.T, test func(*testing.T)) {
 // suffer goes through a fault.
 func (r *faultRig) suffer(f *fault) {
 	r.Helper()
-	began := time.Now()
+	r.fell = time.Now()
 	f.begin(r)
 	if f.leaves {
 		r.leave()
@@ -122,7 +122,7 @@ func (r *faultRig) suffer(f *fault) {
 	if f.during != nil {
 		f.during(r)
 	}
-	lasted := time.Since(began)
+	lasted := time.Since(r.fell)
 	ended := time.Now()
 	if f.end != nil {
 		f.end(r)
@@ -155,12 +155,8 @@ func (r *faultRig) suffer(f *fault) {
 // aloneOnAll waits until all nodes know that Redis is away, and checks what they do then.
 func aloneOnAll(r *faultRig) {
 	r.Helper()
-	began := time.Now()
 	for node := range r.nodes {
 		r.awaitAway(node)
-	}
-	if took := time.Since(began); took > 10*time.Second {
-		r.Errorf("it took %v until all nodes were not ready", took)
 	}
 	for node := range r.nodes {
 		r.ears.plain = append(r.ears.plain, r.checkAlone(node))
