@@ -204,14 +204,23 @@ func (b *Broker) ping(ctx context.Context) {
 	}
 }
 
-// report notes the state of a part, and what follows from it: for the log, for the sender, and for the node,
-// which must know when it was alone.
+// report notes the state of a part, and what follows from it: for the sender, for the node, which must know when it
+// was alone, and for the log.
 func (b *Broker) report(p part, err error) {
-	if b.note(p, err) == nowUpAgain {
+	switch b.note(p, err) {
+	case nowDown:
+		if !errors.Is(err, errEnded) {
+			b.log.Warn("redis is away", "err", unavailable(err))
+		}
+	case nowUp:
+		b.log.Info("redis is there")
+	case nowUpAgain:
 		b.inbox.restored()
+		b.log.Info("redis is there")
 	}
 }
 
+// note is report without what calls others: a logger may be slow, or ask the broker something.
 func (b *Broker) note(p part, err error) change {
 	b.reporting.Lock()
 	defer b.reporting.Unlock()
@@ -220,14 +229,8 @@ func (b *Broker) note(p part, err error) change {
 	case change == nowDown:
 		b.missed = true
 		b.sender.refuse(b.health.check())
-		if !errors.Is(err, errEnded) {
-			b.log.Warn("redis is away", "err", b.health.check())
-		}
-	case change == nowUp:
-		b.log.Info("redis is there")
-		if b.missed {
-			return nowUpAgain
-		}
+	case change == nowUp && b.missed:
+		return nowUpAgain
 	case err != nil:
 		b.missed = true // it was away when the node began
 	}

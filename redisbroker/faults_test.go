@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -142,6 +143,47 @@ func TestADeadSubscriptionIsFound(t *testing.T) {
 	if err := a.probe(t.Context(), ls); err != nil {
 		t.Errorf("a probe after one that came back: %v", err)
 	}
+}
+
+// asking is a log of which each record has the broker asked something.
+type asking struct {
+	slog.Handler
+	ask func()
+}
+
+func (a asking) Handle(context.Context, slog.Record) error {
+	a.ask()
+	return nil
+}
+
+func TestALoggerMayAskTheBroker(t *testing.T) {
+	redis := heraldtest.StartRedisServer(t)
+	var a *rig
+	asked := make(chan struct{}, 100)
+	isAsked := func() bool {
+		select {
+		case <-asked:
+			return true
+		default:
+			return false
+		}
+	}
+	a = prepare(t, redis, func(c *Config) {
+		ask := func() {
+			_, _ = a.Read(context.Background(), "orders", kept, herald.Range{Limit: 1}) // Redis may be away
+			asked <- struct{}{}
+		}
+		c.Logger = slog.New(asking{c.Logger.Handler(), ask})
+	})
+	a.run(t)
+	a.awaitHealthy(t)
+	eventually(t, "a record to ask", isAsked)
+	redis.Stop()
+	a.awaitAway(t)
+	eventually(t, "a record to ask", isAsked)
+	redis.Start()
+	a.awaitHealthy(t)
+	eventually(t, "a record to ask", isAsked)
 }
 
 func TestSubscriptionsThatMayNotBeAreAway(t *testing.T) {
