@@ -145,6 +145,24 @@ func TestADeadSubscriptionIsFound(t *testing.T) {
 	}
 }
 
+// Nothing but the broker's own probes can find that: the connection answers.
+func TestASilentSubscriptionIsMadeGood(t *testing.T) {
+	redis := heraldtest.StartRedisServer(t)
+	between := startProxy(t, redis)
+	a := start(t, redis, func(c *Config) {
+		c.URL = between.url()
+		c.times.probe = 50 * time.Millisecond
+	})
+	b := start(t, redis)
+	a.subscribe(t, "orders", herald.Retention{})
+	between.silence()
+	b.publish(t, says("orders", "lost", herald.Retention{}))
+	a.node.AwaitRestored(t)
+	a.awaitHealthy(t)
+	b.publish(t, says("orders", "heard", herald.Retention{}))
+	isEqual(t, "told", a.node.Bodies(t, "orders", 1), []string{"heard"})
+}
+
 // asking is a log of which each record has the broker asked something.
 type asking struct {
 	slog.Handler
