@@ -16,7 +16,7 @@ import (
 //
 //	p  node's id, frames                               publications that are not kept; their node has told its own
 //	k  epoch, first offset "," milliseconds ";" frames  kept ones; scripts/append.lua writes it
-//	m  epoch, first version ";" changes                 of members; scripts/room.lua writes it
+//	m  epoch, first version ";" changes                 of members; scripts/change.lua writes it
 //	q  node's id, question's number, question           to every node
 //	a  node's id, question's number, answer             to the node that asked
 //	b                                                   a probe

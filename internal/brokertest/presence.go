@@ -76,12 +76,18 @@ func (r *rig) replace(t testing.TB, members ...herald.NodeMember) {
 	}
 }
 
-// room lists the members as "id info", and checks that none of the changes is behind them.
+// here lists the members as "id info", and checks that they are not behind what the node was told before.
 func (r *rig) here(t testing.TB) []string {
 	t.Helper()
+	told := r.node.Changes(t, room, 0)
 	got, err := r.Members(t.Context(), room)
 	if err != nil {
 		t.Fatalf("Members: %v", err)
+	}
+	for _, c := range told {
+		if c.Version.Epoch == got.Version.Epoch && c.Version.Number > got.Version.Number {
+			t.Errorf("got the members at %+v, though the node was told of %+v", got.Version, c)
+		}
 	}
 	var all []string
 	for _, m := range got.Members {
