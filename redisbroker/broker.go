@@ -90,6 +90,7 @@ func (b *Broker) Run(ctx context.Context, node herald.Node) error {
 	wg.Go(func() { b.watch(ctx) })
 	wg.Go(func() { b.tend(ctx) })
 	wg.Go(func() { b.keepAlive(ctx) })
+	wg.Go(func() { b.keepEpochs(ctx) })
 	<-ctx.Done()
 	b.leave(context.WithoutCancel(ctx))
 	b.report(command, errEnded)

@@ -40,12 +40,14 @@ type times struct {
 	probe   time.Duration // between two looks at the subscriptions
 	linger  time.Duration // from Unsubscribe until it is done: who leaves often comes back
 	ask     time.Duration // the wait for answers
+	refresh time.Duration // between two rounds that keep the epochs of quiet streams
 }
 
 // Redis is found to be away within ping + silence, and a dead subscription within two probes: 3 and 10 s.
 var defaultTimes = times{
 	dial: time.Second, call: 3 * time.Second, ping: time.Second, silence: 2 * time.Second,
 	retry: 250 * time.Millisecond, probe: 5 * time.Second, linger: 2 * time.Second, ask: time.Second,
+	refresh: 5 * time.Minute,
 }
 
 func (c Config) withDefaults() Config {

@@ -15,7 +15,7 @@ func (b *Broker) Subscribe(ctx context.Context, stream string, keep herald.Reten
 	if err := b.ready(); err != nil && isKept(keep) {
 		return herald.Position{}, err
 	}
-	sub, confirmed := b.subs.want(stream)
+	sub, confirmed := b.subs.want(stream, keep)
 	select {
 	case <-confirmed:
 	default:
@@ -55,6 +55,7 @@ const maxSubscribe = 512
 // subscription is a stream that the node is told of. Its fields are guarded by subscriptions.mu.
 type subscription struct {
 	stream    string
+	keep      herald.Retention
 	confirmed chan struct{} // closed when Redis has confirmed it on the present connection
 	isUp      bool          // confirmed is closed
 	leaves    time.Time     // zero while it is wanted
@@ -81,7 +82,7 @@ func newSubscriptions(c clock.Clock, linger time.Duration) *subscriptions {
 	}
 }
 
-func (s *subscriptions) want(stream string) (sub *subscription, confirmed <-chan struct{}) {
+func (s *subscriptions) want(stream string, keep herald.Retention) (sub *subscription, confirmed <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sub = s.byStream[stream]
@@ -91,8 +92,21 @@ func (s *subscriptions) want(stream string) (sub *subscription, confirmed <-chan
 		s.pending = append(s.pending, sub)
 		signal(s.wake)
 	}
-	sub.leaves = time.Time{}
+	sub.leaves, sub.keep = time.Time{}, keep
 	return sub, sub.confirmed
+}
+
+// kept lists the streams with a history to which the node is subscribed.
+func (s *subscriptions) kept() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var streams []string
+	for stream, sub := range s.byStream {
+		if isKept(sub.keep) {
+			streams = append(streams, stream)
+		}
+	}
+	return streams
 }
 
 func (s *subscriptions) leave(stream string) {

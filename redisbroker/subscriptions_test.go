@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/herald-events/herald"
 	"github.com/herald-events/herald/internal/clock"
 )
 
@@ -20,19 +21,19 @@ func TestSubscriptionsLeaveLater(t *testing.T) {
 	c := clock.NewManual(time.Unix(0, 0))
 	s := newSubscriptions(c, time.Second)
 	for _, stream := range []string{"a", "b", "c"} {
-		s.want(stream)
+		s.want(stream, herald.Retention{})
 	}
 	s.confirm(s.next())
 	s.leave("a")
 	c.Advance(500 * time.Millisecond)
 	s.leave("b")
-	s.want("c")
+	s.want("c", herald.Retention{})
 	gone, next := s.left()
 	isEqual(t, "gone", streams(gone), nil)
 	if want := time.Unix(1, 0); !next.Equal(want) {
 		t.Errorf("got the next at %v, want %v", next, want)
 	}
-	s.want("b") // comes back in time
+	s.want("b", herald.Retention{}) // comes back in time
 	c.Advance(500 * time.Millisecond)
 	gone, _ = s.left()
 	isEqual(t, "gone", streams(gone), []string{"a"})
@@ -52,7 +53,7 @@ func TestSubscriptionsLeaveLater(t *testing.T) {
 func TestWhatLeftBeforeItWasSubscribed(t *testing.T) {
 	c := clock.NewManual(time.Unix(0, 0))
 	s := newSubscriptions(c, time.Second)
-	s.want("a")
+	s.want("a", herald.Retention{})
 	s.leave("a")
 	c.Advance(time.Second)
 	gone, _ := s.left()

@@ -1,6 +1,7 @@
 -- A stream is a meta hash (the epoch e, the newest offset o, and the time x, in milliseconds, at which the
 -- entries expire), its entries, whose ids are <offset>-<milliseconds>, and the ids of its publications. Lua
--- writes whole numbers below 1e14 as they are, which is enough for both.
+-- writes whole numbers below 1e14 as they are, which is enough for both. A meta hash expires an hour after anybody
+-- was told of it: nodes that are subscribed see to it that it stays.
 local call = redis.call
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
