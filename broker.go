@@ -167,7 +167,12 @@ const (
 // Cluster reaches the other nodes.
 type Cluster interface {
 	// Ask puts a question to every other node and calls answer with what each says, one after the other,
-	// until it has enough. A node that does not answer in time is left out.
+	// until it has enough. Where a node that may be alive has not answered in time, and the others were not
+	// enough, it fails with [CodeUnavailable] once answer was called for those: what was not found may be there,
+	// and what was counted is too little.
+	//
+	// A node that has died may be alive for all that is known until its lease has run out. So one that was silent is
+	// left out of the questions of the next seconds, without an error, unless it is heard or answers at once.
 	Ask(ctx context.Context, question []byte, answer func([]byte) (enough bool)) error
 }
 

@@ -7,7 +7,8 @@ import (
 )
 
 // SubscriberCount is how many connections are subscribed to a channel, over all nodes. The error has
-// [CodeUnavailable] where the others cannot be asked.
+// [CodeUnavailable] where the others cannot be asked or one of them does not answer, since the number would be too
+// small. One that has been silent for a moment is left out; see [Cluster]. This goes for whatever is asked of all nodes.
 func (s *Server) SubscriberCount(ctx context.Context, channel string) (int, error) {
 	n := 0
 	err := s.ask(ctx, clusterQuestion{Do: askCount, Channel: channel}, func(a clusterAnswer) bool {
@@ -86,7 +87,8 @@ func (s *Server) PresenceMembers(ctx context.Context, channel string) ([]Member,
 }
 
 // Disconnect closes the connection with that socket id or connection id (4410), on whatever node it is; it
-// reports how many there were, which is 0 or 1.
+// reports how many there were, which is 0 or 1. The error has [CodeUnavailable] where none was found and a node has
+// not answered.
 func (s *Server) Disconnect(ctx context.Context, socketID string) (int, error) {
 	if err := s.checkRun(); err != nil {
 		return 0, err
@@ -99,7 +101,8 @@ func (s *Server) Disconnect(ctx context.Context, socketID string) (int, error) {
 	return n, err
 }
 
-// DisconnectUser closes all connections of a user (4410) and reports how many there were.
+// DisconnectUser closes all connections of a user (4410) and reports how many there were. Where the error has
+// [CodeUnavailable] because a node has not answered, those of the others are closed.
 func (s *Server) DisconnectUser(ctx context.Context, userID string) (int, error) {
 	if err := s.checkRun(); err != nil {
 		return 0, err

@@ -66,7 +66,8 @@ func refusalOf(err error) *refusal {
 	return &refusal{e.Code, e.Message}
 }
 
-// ask puts a question to this node and to all others, until take has enough.
+// ask puts a question to this node and to all others, until take has enough. Where it has not, and a node has not
+// answered, the error has [CodeUnavailable].
 func (s *Server) ask(ctx context.Context, q clusterQuestion, take func(clusterAnswer) (enough bool)) error {
 	own, err := s.answer(ctx, q)
 	if err != nil {
@@ -79,15 +80,21 @@ func (s *Server) ask(ctx context.Context, q clusterQuestion, take func(clusterAn
 	if err != nil {
 		return err
 	}
+	enough, unanswered := false, false
 	err = s.broker.Ask(ctx, text, func(said []byte) bool {
 		var a clusterAnswer
-		if json.Unmarshal(said, &a) != nil { // a node of another version
+		if json.Unmarshal(said, &a) != nil { // it could not answer
+			unanswered = true
 			return false
 		}
-		return take(a)
+		enough = take(a)
+		return enough
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return unavailable(err)
+	case unanswered && !enough:
+		return refuse(CodeUnavailable, "a node could not answer")
 	}
 	return nil
 }
@@ -142,7 +149,7 @@ func (n node) Answer(ctx context.Context, text []byte) []byte {
 		return nil
 	}
 	a, err := n.server.answer(ctx, q)
-	if err != nil {
+	if err != nil && !errors.Is(err, hub.ErrEnded) { // after its end it has nothing of what is asked for
 		return nil
 	}
 	said, err := json.Marshal(a)

@@ -19,6 +19,7 @@ var nodesAPITests = []nodesTest{
 	{"a stream's calls are refused by any node", nodesStreamCallsRefused},
 	{"deliveries of an event are those of all nodes", nodesDelivered},
 	{"a batch is said in order on every node", nodesBatch},
+	{"what a node that has not answered may have is not denied", nodesUnanswered},
 }
 
 func nodesChannels(t *testing.T, redis *heraldtest.Redis) {

@@ -22,18 +22,25 @@ func startNodesOver(t *testing.T, redis *heraldtest.Redis, n int, config herald.
 	t.Helper()
 	nodes := make([]*heraldtest.Server, n)
 	for i := range nodes {
-		own := quiet(t, config)
-		broker, err := redisbroker.New(redisbroker.Config{URL: redis.URL, Prefix: redis.Prefix, Logger: own.Logger})
-		if err != nil {
-			t.Fatal(err)
-		}
-		own.Broker = broker
-		nodes[i] = heraldtest.Start(t, own)
-		wsEventually(t, "the node is ready", func() bool {
-			return httpCall(t, nodes[i].HTTP(), http.MethodGet, nodes[i].URL+"/readyz", "").Status == http.StatusOK
-		})
+		nodes[i] = startNodeWith(t, redis, config, func(b herald.Broker) herald.Broker { return b })
 	}
 	return nodes
+}
+
+// startNodeWith starts a node whose broker has something wrong with it.
+func startNodeWith(t *testing.T, redis *heraldtest.Redis, config herald.Config, spoil func(herald.Broker) herald.Broker) *heraldtest.Server {
+	t.Helper()
+	own := quiet(t, config)
+	broker, err := redisbroker.New(redisbroker.Config{URL: redis.URL, Prefix: redis.Prefix, Logger: own.Logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own.Broker = spoil(broker)
+	node := heraldtest.Start(t, own)
+	wsEventually(t, "the node is ready", func() bool {
+		return httpCall(t, node.HTTP(), http.MethodGet, node.URL+"/readyz", "").Status == http.StatusOK
+	})
+	return node
 }
 
 // nodesTest is a promise that nodes keep together over a Redis of their own.

@@ -24,7 +24,7 @@ const (
 	leaveStream streamVerb = "leave" // to leave one
 )
 
-// orderStream has the stream's node do it.
+// orderStream has the stream's node do it. That no node has the stream is only said if all have answered.
 func (s *Server) orderStream(ctx context.Context, o streamOrder) error {
 	found := false
 	var refused error

@@ -2,42 +2,56 @@ package redisbroker
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/herald-events/herald"
+	"github.com/herald-events/herald/internal/clock"
 )
+
+var errUnanswered = &herald.Error{Code: herald.CodeUnavailable, Message: "a node has not answered"}
 
 // asks is the questions of this node that are being answered.
 type asks struct {
-	mu      sync.Mutex // guards the fields below
-	number  uint64     // of the last question
-	open    map[uint64]chan talk
-	silent  map[string]bool // nodes that did not answer, and have not been heard since
-	answers sync.WaitGroup  // this node's, to the questions of others
-	isOver  bool            // no more answers begin
+	// Immutable.
+	clock clock.Clock
+	lapse time.Duration
+
+	mu     sync.Mutex // guards the fields below
+	number uint64     // of the last question
+	open   map[uint64]chan talk
+	silent map[string]time.Time // nodes that did not answer, and have not been heard since: until when that counts
 }
 
-func newAsks() *asks { return &asks{open: map[uint64]chan talk{}, silent: map[string]bool{}} }
+func newAsks(c clock.Clock, lapse time.Duration) *asks {
+	return &asks{clock: c, lapse: lapse, open: map[uint64]chan talk{}, silent: map[string]time.Time{}}
+}
 
 // Ask puts a question to every other node.
 func (b *Broker) Ask(ctx context.Context, question []byte, answer func([]byte) (enough bool)) error {
 	if err := b.ready(); err != nil {
 		return err
 	}
-	others, err := b.others(ctx)
+	awaited, err := b.others(ctx)
 	if err != nil {
 		return unavailable(err)
 	}
-	if len(others) == 0 {
+	if len(awaited) == 0 {
 		return nil
 	}
-	number, answers := b.asks.begin(len(others))
+	number, answers := b.asks.begin(len(awaited))
 	defer b.asks.end(number)
-	b.asks.leaveOut(others)
+	silent := b.asks.cutSilent(awaited)
 	payload := encodeTalk(kindQuestion, talk{b.self, number, question})
 	if err := b.tell(ctx, b.names.questions(), payload); err != nil {
 		return unavailable(err)
 	}
-	return b.collect(ctx, others, answers, answer)
+	late, err := b.collect(ctx, waiting{awaited, silent}, answers, answer)
+	if err != nil {
+		return err
+	}
+	return b.judge(ctx, late)
 }
 
 // others is the ids of the other nodes.
@@ -46,33 +60,69 @@ func (b *Broker) others(ctx context.Context) (map[string]bool, error) {
 	if err != nil {
 		return nil, err
 	}
-	others := map[string]bool{}
-	for _, id := range lives {
-		if node, _, err := cutID(id); err == nil && node != b.self {
-			others[node] = true
-		}
-	}
-	return others, nil
+	return b.nodesOf(lives), nil
 }
 
-// collect calls answer with what comes, until all others have answered, it has enough or it is too late.
-func (b *Broker) collect(ctx context.Context, others map[string]bool, answers <-chan talk, answer func([]byte) bool) error {
-	late := time.NewTimer(b.config.times.ask)
-	defer late.Stop()
-	for len(others) > 0 {
+// nodesOf is the ids of the nodes whose lives they are, but for this one.
+func (b *Broker) nodesOf(lives []string) map[string]bool {
+	nodes := map[string]bool{}
+	for _, id := range lives {
+		if node, _, err := cutID(id); err == nil && node != b.self {
+			nodes[node] = true
+		}
+	}
+	return nodes
+}
+
+// waiting is the nodes that have not answered yet: those that are waited for in full, and those that have been
+// silent, for which the wait is brief.
+type waiting struct{ awaited, silent map[string]bool }
+
+// collect calls answer with what comes, until all have answered, it has enough or it is too late. It returns
+// who was awaited in vain.
+func (b *Broker) collect(ctx context.Context, w waiting, answers <-chan talk, answer func([]byte) bool) (late map[string]bool, err error) {
+	brief := time.NewTimer(b.config.times.brief)
+	defer brief.Stop()
+	full := time.NewTimer(b.config.times.ask)
+	defer full.Stop()
+	for len(w.awaited)+len(w.silent) > 0 {
 		select {
 		case t := <-answers:
-			delete(others, t.node)
+			delete(w.awaited, t.node)
+			delete(w.silent, t.node)
 			if answer(t.body) {
-				return nil
+				return nil, nil
 			}
-		case <-late.C:
-			b.asks.mute(others)
-			return nil
+		case <-brief.C:
+			clear(w.silent)
+		case <-full.C:
+			return w.awaited, nil
 		case <-b.health.lost():
-			return b.health.check()
+			return nil, b.health.check()
 		case <-ctx.Done():
-			return unavailable(ctx.Err())
+			return nil, unavailable(ctx.Err())
+		}
+	}
+	return nil, nil
+}
+
+// judge mutes who was late, and is an error if one of them is alive. All that is known is that it has a lease: it
+// may have died since it got that. So silence is an error once, and the questions of the next seconds do without
+// that node: else each would fail until the lease has run out.
+func (b *Broker) judge(ctx context.Context, late map[string]bool) error {
+	if len(late) == 0 {
+		return nil
+	}
+	b.asks.mute(late)
+	lives, err := b.lives(ctx)
+	if err != nil {
+		return unavailable(err)
+	}
+	ended := b.expired(ctx, lives)
+	lives = slices.DeleteFunc(lives, func(id string) bool { return slices.Contains(ended, id) })
+	for node := range b.nodesOf(lives) {
+		if late[node] {
+			return errUnanswered
 		}
 	}
 	return nil
@@ -82,50 +132,6 @@ func (b *Broker) tell(ctx context.Context, channel string, payload []byte) error
 	ctx, cancel := context.WithTimeout(ctx, b.config.times.call)
 	defer cancel()
 	return b.client().Do(ctx, b.publishTo(channel, string(payload))).Error()
-}
-
-// answer answers another node's question, beside the connection on which it came.
-func (b *Broker) answer(payload string) {
-	t, err := decodeTalk(payload)
-	if err != nil || t.node == b.self {
-		return
-	}
-	select {
-	case b.talks <- struct{}{}:
-	default:
-		b.log.Warn("redis: too many questions of other nodes at a time; one is left unanswered")
-		return
-	}
-	isBegun := b.asks.serve(func() {
-		defer func() { <-b.talks }()
-		ctx, cancel := context.WithTimeout(b.calls, b.config.times.ask)
-		defer cancel()
-		said := talk{b.self, t.number, b.node.Answer(ctx, t.body)}
-		// The node that asks waits for so long only, whether this comes or not.
-		_ = b.tell(ctx, b.names.answers(t.node), encodeTalk(kindAnswer, said))
-	})
-	if !isBegun {
-		<-b.talks
-	}
-}
-
-// serve runs an answer in a goroutine, unless the end has come.
-func (a *asks) serve(f func()) (isBegun bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.isOver {
-		return false
-	}
-	a.answers.Go(f)
-	return true
-}
-
-// close waits for the answers that have begun.
-func (a *asks) close() {
-	a.mu.Lock()
-	a.isOver = true
-	a.mu.Unlock()
-	a.answers.Wait()
 }
 
 // begin opens a question to so many nodes; a node may have answered that nobody knew of yet.
@@ -144,23 +150,30 @@ func (a *asks) end(number uint64) {
 	delete(a.open, number)
 }
 
-// leaveOut takes those out of others that are not waited for, and forgets those that are no more.
-func (a *asks) leaveOut(others map[string]bool) {
+// cutSilent takes those out of others that were silent a moment ago, and forgets those that are no more, or whose
+// silence has lapsed.
+func (a *asks) cutSilent(others map[string]bool) (silent map[string]bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for node := range a.silent {
-		if !others[node] {
+	now := a.clock.Now()
+	silent = map[string]bool{}
+	for node, until := range a.silent {
+		if !others[node] || !until.After(now) {
 			delete(a.silent, node)
+			continue
 		}
+		silent[node] = true
 		delete(others, node)
 	}
+	return silent
 }
 
-func (a *asks) mute(others map[string]bool) {
+func (a *asks) mute(nodes map[string]bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for node := range others {
-		a.silent[node] = true
+	until := a.clock.Now().Add(a.lapse)
+	for node := range nodes {
+		a.silent[node] = until
 	}
 }
 

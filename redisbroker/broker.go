@@ -31,8 +31,9 @@ type Broker struct {
 	asks    *asks
 	begun   chan struct{} // closed when node is set
 	look    chan struct{} // holds one when a call has found the connection broken
-	talks   chan struct{} // has one for each answer that is being made; bounds them
 	outside *outside      // of a publisher, which serves no connections; nil: a node's broker
+
+	questions questions // of the other nodes
 
 	node  herald.Node                    // set before begun is closed
 	redis atomic.Pointer[rueidis.Client] // nil until the first connection
@@ -43,9 +44,6 @@ type Broker struct {
 	reporting sync.Mutex // guards the field below, and is held while what follows from a state changes
 	missed    bool       // the node may have missed something
 }
-
-// maxAnswers bounds the questions that a node answers at a time; more are left unanswered.
-const maxAnswers = 64
 
 // New checks the configuration. It does not connect: [Broker.Run] does.
 func New(config Config) (*Broker, error) {
@@ -60,10 +58,9 @@ func New(config Config) (*Broker, error) {
 		health: newHealth(),
 		inbox:  newInbox(),
 		subs:   newSubscriptions(config.clock, config.times.linger),
-		asks:   newAsks(),
+		asks:   newAsks(config.clock, config.times.lapse),
 		begun:  make(chan struct{}),
 		look:   make(chan struct{}, 1),
-		talks:  make(chan struct{}, maxAnswers),
 	}
 	b.sender = newSender(b)
 	b.life = newLife(b.self)
@@ -96,7 +93,7 @@ func (b *Broker) Run(ctx context.Context, node herald.Node) error {
 	b.report(command, errEnded)
 	cancel()
 	wg.Wait()
-	b.asks.close()
+	b.questions.close()
 	b.client().Close()
 	return nil
 }

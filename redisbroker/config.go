@@ -40,6 +40,8 @@ type times struct {
 	probe   time.Duration // between two looks at the subscriptions
 	linger  time.Duration // from Unsubscribe until it is done: who leaves often comes back
 	ask     time.Duration // the wait for answers
+	brief   time.Duration // the wait for the answer of a node that has been silent
+	lapse   time.Duration // for so long a node counts as silent after it was, unless it is heard
 	refresh time.Duration // between two rounds that keep the epochs of quiet streams
 }
 
@@ -47,7 +49,7 @@ type times struct {
 var defaultTimes = times{
 	dial: time.Second, call: 3 * time.Second, ping: time.Second, silence: 2 * time.Second,
 	retry: 250 * time.Millisecond, probe: 5 * time.Second, linger: 2 * time.Second, ask: time.Second,
-	refresh: 5 * time.Minute,
+	brief: 100 * time.Millisecond, lapse: 5 * time.Second, refresh: 5 * time.Minute,
 }
 
 func (c Config) withDefaults() Config {

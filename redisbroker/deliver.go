@@ -14,7 +14,7 @@ func (b *Broker) receive(channel, payload string) {
 	case kindPlain, kindKept, kindMembers:
 		b.inbox.put(message{channel, payload})
 	case kindQuestion:
-		b.answer(payload)
+		b.hear(payload)
 	case kindAnswer:
 		b.asks.answered(payload)
 	case kindProbe:

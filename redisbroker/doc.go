@@ -18,5 +18,5 @@
 //
 // [Broker.Run] owns all of them: one sends what is published, one hands over to the node what has come, one
 // tends the subscriptions, one looks after the connection, one after the lease and one after the epochs of quiet
-// streams; and one for each question that is being answered. All have ended when it returns.
+// streams; and, while questions of other nodes are to be answered, up to 64 that do so. All have ended when it returns.
 package redisbroker

@@ -130,24 +130,31 @@ func (b *Broker) sweep(ctx context.Context) {
 	if err != nil {
 		return // the next round does it
 	}
-	var asks []rueidis.Completed
-	for _, id := range lives {
-		asks = append(asks, b.client().B().Exists().Key(b.names.life(id)[0]).Build())
-	}
-	if len(asks) == 0 {
-		return
-	}
 	ctx, cancel := context.WithTimeout(ctx, b.config.Lease)
 	defer cancel()
-	for i, result := range b.client().DoMulti(ctx, asks...) {
-		if exists, err := result.AsInt64(); err != nil || exists == 1 {
-			continue
-		}
-		if err := b.end(ctx, lives[i], ""); err != nil {
+	for _, id := range b.expired(ctx, lives) {
+		if err := b.end(ctx, id, ""); err != nil {
 			b.log.Warn("redis: the members of a dead node were not all removed; it will be tried again", "err", err)
 			return
 		}
 	}
+}
+
+// expired are those lives whose lease has run out, as far as Redis says so.
+func (b *Broker) expired(ctx context.Context, lives []string) []string {
+	ctx, cancel := context.WithTimeout(ctx, b.config.times.call)
+	defer cancel()
+	commands := make([]rueidis.Completed, len(lives))
+	for i, id := range lives {
+		commands[i] = b.client().B().Exists().Key(b.names.life(id)[0]).Build()
+	}
+	var expired []string
+	for i, result := range b.client().DoMulti(ctx, commands...) {
+		if exists, err := result.AsInt64(); err == nil && exists == 0 {
+			expired = append(expired, lives[i])
+		}
+	}
+	return expired
 }
 
 // lives lists those of all nodes.
