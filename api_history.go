@@ -1,6 +1,7 @@
 package herald
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 
@@ -30,6 +31,7 @@ func (a *api) history() {
 		Method: http.MethodGet, Path: "/api/v1/channels/{name}/history", ID: "getHistory", Tag: tagChannels,
 		Summary: "Read what was said on a channel",
 		Description: "Of a channel with history: the newest messages, or with since those after a position. " +
+			"An answer has about 16 MiB at most: where its last message is not the newest, go on with since. " +
 			"A channel without history is not found.",
 		Scope: ScopeRead, Refusals: []Code{CodeBadRequest, CodeNotFound},
 		Params: []*huma.Param{
@@ -64,10 +66,35 @@ func (s *Server) serveHistory(r *http.Request, _ []byte) (historyAnswer, error) 
 	if err == nil && q.since != nil && q.since.Epoch != page.Newest.Epoch { // then its offset says nothing
 		page, err = s.broker.Read(r.Context(), name, keep, Range{Limit: q.limit})
 	}
+	if err == nil {
+		page, err = s.readOn(r.Context(), name, keep, page, q.limit)
+	}
 	if err != nil {
 		return historyAnswer{}, unavailable(err)
 	}
 	return answerHistory(name, q.since, page), nil
+}
+
+// readOn lengthens a page, which is short where messages are large, to so many entries, as far as there are any and
+// up to about historyBytes.
+func (s *Server) readOn(ctx context.Context, channel string, keep Retention, p Page, limit int) (Page, error) {
+	for size := sizeOf(p.Entries); len(p.Entries) > 0 && len(p.Entries) < limit && size < historyBytes; {
+		last := p.Entries[len(p.Entries)-1].Offset
+		if last >= p.Newest.Offset {
+			break
+		}
+		next, err := s.broker.Read(ctx, channel, keep, Range{After: last, Limit: limit - len(p.Entries)})
+		if err != nil {
+			return Page{}, err
+		}
+		if next.Newest.Epoch != p.Newest.Epoch || next.Oldest > last+1 || len(next.Entries) == 0 {
+			break // what follows was dropped meanwhile: whoever reads on is told
+		}
+		p.Newest = next.Newest
+		p.Entries = append(p.Entries, next.Entries...)
+		size += sizeOf(next.Entries)
+	}
+	return p, nil
 }
 
 func answerHistory(channel string, since *Position, p Page) historyAnswer {

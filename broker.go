@@ -37,7 +37,9 @@ type Streams interface {
 	Subscribe(ctx context.Context, stream string, keep Retention) (Position, error)
 	// Unsubscribe ends it, in its own time.
 	Unsubscribe(stream string)
-	// Read returns what is kept of a stream, oldest first.
+	// Read returns what is kept of a stream, oldest first. Where the publications are large a page may have fewer
+	// than are there and wanted, but it has two of them: what follows its last is read behind that, and it
+	// reaches the end where its last is its newest.
 	Read(ctx context.Context, stream string, keep Retention, r Range) (Page, error)
 	// Locate finds a publication of the event stream by its id; found is false where it is not, or no
 	// longer, kept.

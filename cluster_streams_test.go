@@ -19,6 +19,8 @@ var nodesStreamTests = []nodesTest{
 	{"domain events resume on another node", nodesResumeEvents},
 	{"a history is read on any node", nodesHistory},
 	{"an event is published once, on whatever nodes", nodesDuplicates},
+	{"large messages are resumed and read in full", nodesLarge},
+	{"large messages that a node has missed are read", nodesLargeMissed},
 }
 
 func nodesExcept(t *testing.T, redis *heraldtest.Redis) {

@@ -13,7 +13,7 @@ const (
 	// A node has so much of a stream's history at hand; the rest is read from the broker when it is wanted.
 	logEntries = 1000
 	logBytes   = 1 << 20
-	// pageEntries is how much is read from the broker at once: a page of the largest messages still fits.
+	// pageEntries is how many are read from the broker at once; of large ones it gives fewer.
 	pageEntries = 250
 	// replayBytes is how much of a history goes into one write.
 	replayBytes = 64 << 10

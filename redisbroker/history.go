@@ -9,6 +9,9 @@ import (
 	"github.com/herald-events/herald"
 )
 
+// maxPage bounds a page in bytes, about: Redis makes it, and does nothing else, within milliseconds.
+const maxPage = 2 << 20
+
 // Read returns what is kept of a stream.
 func (b *Broker) Read(ctx context.Context, stream string, keep herald.Retention, r herald.Range) (herald.Page, error) {
 	if !isKept(keep) {
@@ -20,6 +23,7 @@ func (b *Broker) Read(ctx context.Context, stream string, keep herald.Retention,
 	args := []string{
 		newID(), strconv.Itoa(keep.Count), milliseconds(keep.Age),
 		strconv.FormatUint(min(r.After, maxOffset), 10), strconv.Itoa(r.Last), strconv.Itoa(r.Limit),
+		strconv.Itoa(maxPage),
 	}
 	page, err := decodePage(b.run(ctx, readScript, b.names.history(stream), args))
 	return page, unavailable(err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -119,4 +120,46 @@ func TestALostHistoryBeginsAnEpoch(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Redis does nothing else while it makes a page.
+func TestAPageIsBoundedInBytes(t *testing.T) {
+	a := start(t, heraldtest.StartRedis(t))
+	tests := []struct {
+		name  string
+		sizes []int // of the bodies, in KiB
+		want  []int // how many each page has
+	}{
+		{"of 1 MiB", []int{1024, 1024, 1024, 1024, 1024}, []int{2, 2, 1}},
+		{"larger than a page", []int{3000, 3000, 3000}, []int{2, 1}},
+		{"of 500 KiB", []int{500, 500, 500, 500, 500, 500, 500, 500, 500}, []int{4, 4, 1}},
+		{"small before large", append(make([]int, 40), 1500, 1500), []int{41, 1}},
+		{"small", make([]int, 300), []int{300}},
+	}
+	for _, tt := range tests {
+		var all []herald.Publication
+		for _, size := range tt.sizes {
+			all = append(all, says(tt.name, strings.Repeat("x", size<<10), kept))
+		}
+		a.publish(t, all...)
+		var got []int
+		for last, newest := uint64(0), uint64(1); last < newest; {
+			page := a.read(t, tt.name, kept, herald.Range{After: last, Limit: 1000})
+			newest = page.Newest.Offset
+			for _, e := range page.Entries {
+				if e.Offset != last+1 {
+					t.Fatalf("%s: got offset %d after %d", tt.name, e.Offset, last)
+				}
+				last++
+			}
+			got = append(got, len(page.Entries))
+			if len(page.Entries) == 0 {
+				break
+			}
+		}
+		isEqual(t, tt.name, got, tt.want)
+	}
+	page := a.read(t, "of 1 MiB", kept, herald.Range{Last: 3, Limit: 3})
+	isEqual(t, "the newest", offsets(page), []uint64{3, 4})
+	isEqual(t, "one", offsets(a.read(t, "of 1 MiB", kept, herald.Range{After: 1, Limit: 1})), []uint64{2})
 }

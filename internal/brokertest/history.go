@@ -3,6 +3,7 @@ package brokertest
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ var historyTests = []test{
 	{"a stream that keeps nothing", 1, false, testKeepsNothing},
 	{"what is too old is not read", 1, false, testAge},
 	{"Locate finds events", 2, false, testLocate},
+	{"large publications are read page by page", 2, false, testLarge},
 }
 
 func offsets(p herald.Page) []uint64 {
@@ -62,6 +64,27 @@ func testRanges(t *testing.T, rigs []*rig) {
 		for _, e := range page.Entries {
 			if string(e.Body) != fmt.Sprint(e.Offset) || time.Since(e.At).Abs() > time.Hour {
 				t.Errorf("%s: entry %d: got %q at %v", tt.name, e.Offset, e.Body, e.At)
+			}
+		}
+	}
+}
+
+func testLarge(t *testing.T, rigs []*rig) {
+	a, b := firstAndLast(rigs)
+	const many = 9
+	large := strings.Repeat("x", 1<<20)
+	var newest herald.Position
+	for i := range many {
+		newest = a.publish(t, says("orders", fmt.Sprint(large, i+1), kept))[0].Position
+	}
+	for last := uint64(0); last < many; {
+		page := b.read(t, "orders", kept, herald.Range{After: last, Limit: 100})
+		if page.Newest != newest || len(page.Entries) < 2 && last+1 < many {
+			t.Fatalf("after %d: got %d up to %+v, want two up to %+v", last, len(page.Entries), page.Newest, newest)
+		}
+		for _, e := range page.Entries {
+			if last++; e.Offset != last || string(e.Body) != fmt.Sprint(large, last) {
+				t.Fatalf("got %d bytes with offset %d, want publication %d", len(e.Body), e.Offset, last)
 			}
 		}
 	}
