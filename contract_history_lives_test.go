@@ -353,6 +353,8 @@ func TestHistoryOfEventsIsLocatedTogether(t *testing.T) {
 		wantRecovered(t, wsNextSubscribed(t, c), true)
 		expectEvents(t, c, fmt.Sprint("evt-", i%ids+2))
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	slices.Sort(asked)
 	if len(asked) < ids || len(asked) > 2*ids || most > 4 {
 		t.Errorf("%d clients with %d ids have had the broker asked %d times, %d at once", clients, ids, len(asked), most)
