@@ -19,12 +19,12 @@ type script struct{ text, sha string }
 
 // A script is the files that it names, one after the other.
 var (
-	openScript    = newScript("stream", "at", "open")
+	openScript    = newScript("stream", "at", "told", "open")
 	appendScript  = newScript("stream", "keep", "append")
 	recordScript  = newScript("stream", "at", "keep", "record")
 	onceScript    = newScript("once")
-	readScript    = newScript("stream", "at", "read")
-	locateScript  = newScript("stream", "at", "locate")
+	readScript    = newScript("stream", "at", "told", "read")
+	locateScript  = newScript("stream", "at", "told", "locate")
 	membersScript = newScript("room", "members")
 	applyScript   = newScript("room", "change", "apply")
 	replaceScript = newScript("room", "change", "replace")
