@@ -255,10 +255,12 @@ func TestAFullRedisIsUnavailable(t *testing.T) {
 	redis := heraldtest.StartRedisServer(t)
 	a := start(t, redis, shortLease)
 	a.subscribe(t, "orders", kept)
+	a.publish(t, herald.Publication{ID: "evt-1", Keep: kept})
 	redis.Do("CONFIG", "SET", "maxmemory", "1")
-	_, err := a.Publish(t.Context(), says("orders", "x", kept))
-	if !isUnavailable(err) || !strings.Contains(fmt.Sprint(err), "OOM") {
-		t.Errorf("got %v, want UNAVAILABLE that names the cause", err)
+	for _, p := range []herald.Publication{says("orders", "x", kept), {ID: "evt-2", Keep: kept}} {
+		if _, err := a.Publish(t.Context(), p); !isUnavailable(err) || !strings.Contains(fmt.Sprint(err), "OOM") {
+			t.Errorf("stream %q: got %v, want UNAVAILABLE that names the cause", p.Stream, err)
+		}
 	}
 	a.publish(t, says("orders", "not kept", herald.Retention{}))
 	redis.Do("CONFIG", "SET", "maxmemory", "0")
