@@ -29,10 +29,10 @@ func (s *silence) reset(to Position) hub.Place {
 type logRig struct {
 	*testing.T
 	*log
-	out   *silence
-	clock *clock.Manual
-	hub   *hub.Hub
-	tidy  int // how often it was asked for
+	out    *silence
+	clock  *clock.Manual
+	hub    *hub.Hub
+	tidied int // how often it was asked to tidy up
 }
 
 // idleServer is a server that does not run.
@@ -52,8 +52,8 @@ func newLogRig(t *testing.T, keep Retention, entries int) *logRig {
 	r := &logRig{T: t, out: &silence{}, clock: clock.NewManual(time.Now())}
 	r.hub = idleServer(t, r.clock).hub
 	r.log = newLog(r.out, keep, Position{Epoch: "e"}, r.clock)
-	r.log.fetch = func() {}
-	r.log.tidy = func() { r.tidy++ }
+	r.fetch = func() {}
+	r.tidy = func() { r.tidied++ }
 	r.say(entries)
 	return r
 }
@@ -269,8 +269,8 @@ func TestPageIsDropped(t *testing.T) {
 		r.follow(r.at(after))
 		r.fetched(r.read(1, 1500))
 	}
-	if r.tidy != 1 {
-		t.Errorf("it was asked %d times to tidy up, want once", r.tidy)
+	if r.tidied != 1 {
+		t.Errorf("it was asked %d times to tidy up, want once", r.tidied)
 	}
 	for i, want := range []bool{false, false, true} {
 		if got := r.dropPage(); got != want {
@@ -285,8 +285,8 @@ func TestPageIsDropped(t *testing.T) {
 	}
 	r.follow(r.at(50))
 	r.fetched(r.read(1, 1500))
-	if r.tidy != 2 {
-		t.Errorf("it was asked %d times to tidy up, want twice", r.tidy)
+	if r.tidied != 2 {
+		t.Errorf("it was asked %d times to tidy up, want twice", r.tidied)
 	}
 }
 
