@@ -69,10 +69,12 @@ func (b *MemoryBroker) GoBack(stream string, keep Retention, newest uint64) {
 // PageTime is how long what was read of a history stays at hand that nobody asks for.
 const PageTime = pageTime
 
-// HasPage tells whether a server has something at hand that was read of a stream, which must be open.
-func HasPage(s *Server, stream string) bool {
+// HasPage returns what tells whether a server has something at hand that was read of a stream, which must be open.
+func HasPage(s *Server, stream string) func() bool {
 	_, l := s.streams.find(stream)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.page.ring != nil
+	return func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.page.ring != nil
+	}
 }
