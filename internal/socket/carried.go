@@ -152,6 +152,16 @@ func (k *carried) over() { close(k.credit) }
 
 // awaitLast waits for the connection's last bytes: a peer that has closed its side may still read.
 func (k *carried) awaitLast() {
+	// A loop says goodbye at the end of a turn: behind the next one it is known whether there is one.
+	turned := make(chan struct{})
+	turn := func() {
+		if !k.loop.Post(func() { close(turned) }) {
+			close(turned)
+		}
+	}
+	if k.loop.Post(turn) {
+		<-turned
+	}
 	if last := k.last(); last != nil {
 		<-last // finish has set the deadline of what is written
 	}
