@@ -190,3 +190,30 @@ func nodesDuplicates(t *testing.T, redis *heraldtest.Redis) {
 		}
 	}
 }
+
+// TestAStreamComesBackWhereRedisIsAway: it is told why, and ends, so that an EventSource asks again from where it was.
+func TestAStreamComesBackWhereRedisIsAway(t *testing.T) {
+	redis := heraldtest.StartRedisServer(t, "--appendonly", "yes", "--appendfsync", "always")
+	node := startNodesOver(t, redis, 1, keeping(100, "kept"))[0]
+	numbers(t, node, "kept", 1, 1)
+	redis.Kill()
+	wsEventually(t, "the node knows", func() bool { return node.Broadcast(t.Context(), "kept", "n", 0) != nil })
+	const before = "kept:of-another-life-1"
+	for _, since := range []string{"", before} {
+		st := node.Stream(t, heraldtest.WithPath("/events?channels=plain,kept"), heraldtest.WithHeader("Last-Event-ID", since))
+		for e := st.Next(); e.Event != "subscription_error"; e = st.Next() {
+			if e.ID != "" && e.ID != since {
+				t.Errorf("the stream stands at %q, want %q", e.ID, since)
+			}
+		}
+		st.ExpectEnd()
+	}
+	redis.Start()
+	wsEventually(t, "the node is ready", func() bool {
+		return httpCall(t, node.HTTP(), http.MethodGet, node.URL+"/readyz", "").Status == http.StatusOK
+	})
+	st := node.Stream(t, heraldtest.WithPath("/events?channels=kept"), heraldtest.WithHeader("Last-Event-ID", before))
+	if e := st.Next(); e.Event != "gap" {
+		t.Errorf("got %s, want the gap", e.Raw)
+	}
+}

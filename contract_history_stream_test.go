@@ -199,7 +199,8 @@ func TestHistoryStreamGapsOfSomeChannels(t *testing.T) {
 	expectNumbers(t, textOf(st), "c", epochs["c"], 4, 4)
 }
 
-// The id that a client comes with is not to be believed: what is none stands nowhere.
+// The id that a client comes with is not to be believed: what is none stands nowhere, and what came since is a gap. One
+// that does not name the channel says nothing of it.
 func TestHistoryStreamIDsThatAreNone(t *testing.T) {
 	srv := startQuiet(t, keeping(5, "orders"))
 	epoch := epochOf(t, srv, "orders")
@@ -217,7 +218,14 @@ func TestHistoryStreamIDsThatAreNone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			st := streamFrom(t, srv, "orders", id)
-			expectJoined(t, st, "orders", "").isAt(t, epoch, 3)
+			recovered := ""
+			if !strings.HasPrefix(name, "a") {
+				recovered = "no"
+				if e := st.Next(); e.Event != "gap" {
+					t.Errorf("got %s, want a gap", e.Raw)
+				}
+			}
+			expectJoined(t, st, "orders", recovered).isAt(t, epoch, 3)
 		})
 	}
 }
@@ -377,5 +385,26 @@ func TestHistoryStreamOfPrivateChannels(t *testing.T) {
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// TestHistoryStreamOfAStrangeID: who comes back with what nobody has said was somewhere, and has missed something.
+func TestHistoryStreamOfAStrangeID(t *testing.T) {
+	srv := startQuiet(t, keeping(5, "kept"))
+	numbers(t, srv, "kept", 1, 2)
+	at := epochOf(t, srv, "kept")
+	st := srv.Stream(t, heraldtest.WithPath("/events?channels=kept,plain"), heraldtest.WithHeader("Last-Event-ID", "garbage"))
+	want := map[string]string{
+		"gap": fmt.Sprintf(`{"channel":"kept","requested":"garbage","oldest":"%s-1","newest":"%s-2"}`, at, at),
+	}
+	for range 3 {
+		e := st.Next()
+		if want[e.Event] != "" && !heraldtest.SameJSON(e.Data, want[e.Event]) {
+			t.Errorf("got %s, want %s", e.Data, want[e.Event])
+		}
+		delete(want, e.Event)
+	}
+	if len(want) > 0 {
+		t.Errorf("nothing was said of %v", want)
 	}
 }

@@ -49,6 +49,7 @@ func metricsOf(t testing.TB, srv *heraldtest.Server) map[string]float64 {
 // metricTypes is every metric of Herald's own.
 var metricTypes = map[string]string{
 	"herald_broadcasts_total":           "counter",
+	"herald_broker_up":                  "gauge",
 	"herald_channels":                   "gauge",
 	"herald_client_events_total":        "counter",
 	"herald_connections":                "gauge",

@@ -1,6 +1,7 @@
 package herald
 
 import (
+	"cmp"
 	"github.com/herald-events/herald/internal/hub"
 	"github.com/herald-events/herald/internal/wire"
 )
@@ -116,7 +117,7 @@ func (s *session) followBehindGap(j joining, l *log, members []wire.Member, olde
 	if !s.conn.Dialect().IsWebSocket() {
 		s.conn.SendBlock(wire.Block("gap", "", wire.StreamGap{
 			Channel:   answer.Channel,
-			Requested: wire.Position(*j.since).String(),
+			Requested: cmp.Or(j.asked, wire.Position(*j.since).String()),
 			Oldest:    wire.Position{Epoch: oldest.Epoch, Offset: oldest.Offset + 1}.String(),
 			Newest:    answer.Newest.String(),
 		}.Encode()))

@@ -11,6 +11,7 @@ type joining struct {
 	member  *Member     // on presence channels
 	signed  bool        // a backend vouches for the member
 	since   *Position   // up to where the client has everything; nil: it does not resume
+	asked   string      // how the client has said that, where it is no position
 	joined  func()      // runs on the loop when the subscription stands, or is refused; may be nil
 	failed  func(error) // runs before it where it is refused after all; may be nil
 }

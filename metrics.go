@@ -78,6 +78,12 @@ func (s *Server) hubMetrics() []prometheus.Collector {
 		gauge("herald_subscriptions", "Subscriptions to channels.", func() int { return s.hub.Stats().Subscriptions }),
 		gauge("herald_queued_bytes", "Bytes that wait for slow connections, counted for each of them.", func() int { return int(s.loops.Queued()) }),
 		gauge("herald_channels", "Channels that have subscribers.", func() int { return s.hub.Stats().Channels }),
+		gauge("herald_broker_up", "1 while the broker can be used, such as Redis.", func() int {
+			if s.broker.Check() != nil {
+				return 0
+			}
+			return 1
+		}),
 	}
 }
 

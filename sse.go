@@ -22,6 +22,7 @@ type streamSession struct {
 	ofEvents bool                // a stream of domain events: it has no channels, and ends with its token
 	missed   map[string]Position // where the client was on channels that the stream has not joined yet
 	told     bool                // the client has been given a position that it would come back with
+	strange  string              // what the client came back with, where it is no position
 }
 
 // Received implements socket.Owner; nobody says anything on a stream.
@@ -120,13 +121,25 @@ func (s *Server) admitAll(r *http.Request, n newConnection, names []string) []fi
 	return joins
 }
 
+// joinFirst joins a channel that the address names.
 func (s *streamSession) joinFirst(f firstJoin) {
+	f.failed = s.comeBackIfUnavailable
 	err := f.err
 	if err == nil {
 		err = s.joinStream(f.joining)
 	}
 	if err != nil {
 		s.refuseJoin(f.name, err)
+		s.comeBackIfUnavailable(err)
+	}
+}
+
+// comeBackIfUnavailable ends a stream that could not join one of its channels for now: an EventSource then asks for them
+// again by itself, from where it was.
+func (s *streamSession) comeBackIfUnavailable(err error) {
+	if isCode(err, CodeUnavailable) && !s.conn.Closed() {
+		s.conn.SendBlock(wire.Retry(retryAfter()))
+		s.conn.Close(socket.GoingAway)
 	}
 }
 

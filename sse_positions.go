@@ -1,6 +1,8 @@
 package herald
 
 import (
+	"strings"
+
 	"github.com/herald-events/herald/internal/hub"
 	"github.com/herald-events/herald/internal/socket"
 	"github.com/herald-events/herald/internal/wire"
@@ -8,6 +10,9 @@ import (
 
 // A channel stream tells its client after every write where it stands in the histories of all its channels, as
 // the id that an EventSource comes back with (WHATWG HTML, section 9.2.6).
+
+// maxStrange is how much of an id that is none the client is told again.
+const maxStrange = 200
 
 // greet sends the first block, with the position that the client came with: it still stands there.
 func (s *streamSession) greet(since string, first []firstJoin) {
@@ -17,8 +22,8 @@ func (s *streamSession) greet(since string, first []firstJoin) {
 		}
 		s.missed[p.Channel] = Position(p.Position)
 	}
-	if s.missed == nil {
-		since = "" // nothing that this server has ever said
+	if s.missed == nil { // nothing that this server has ever said
+		s.strange, since = strings.ToValidUTF8(since[:min(len(since), maxStrange)], ""), ""
 	}
 	if !s.server.resumable(first) {
 		s.conn.SendBlock(wire.Block("event", "", wire.StreamConnectedForGood(s.id)))
@@ -80,6 +85,8 @@ func (s *streamSession) joinStream(j joining) error {
 	if at, ok := s.missed[name]; ok {
 		delete(s.missed, name)
 		j.since = &at
+	} else if s.strange != "" && s.server.histories.of(name).keeps() { // it was somewhere, and nobody knows where
+		j.since, j.asked = &Position{}, s.strange
 	}
 	return s.join(j)
 }

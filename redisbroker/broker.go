@@ -39,7 +39,8 @@ type Broker struct {
 	redis atomic.Pointer[rueidis.Client] // nil until the first connection
 	calls context.Context                // of the answers; set before there are any
 
-	isShared atomic.Bool // the node's settings are written down
+	isShared  atomic.Bool // the node's settings are written down
+	unreached sync.Once   // tells that Redis was away when the node began
 
 	reporting sync.Mutex // guards the field below, and is held while what follows from a state changes
 	missed    bool       // the node may have missed something
@@ -215,6 +216,10 @@ func (b *Broker) report(p part, err error) {
 	case nowUpAgain:
 		b.inbox.restored()
 		b.log.Info("redis is there")
+	case noChange:
+		if err != nil && !errors.Is(err, errEnded) && !b.health.hasBeenUp() {
+			b.unreached.Do(func() { b.log.Warn("redis cannot be reached", "err", unavailable(err)) })
+		}
 	}
 }
 

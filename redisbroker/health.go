@@ -91,6 +91,13 @@ func (h *health) set(p part, err error, open func()) change {
 	return noChange
 }
 
+// hasBeenUp reports whether all parts have worked at any time.
+func (h *health) hasBeenUp() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.up.IsZero()
+}
+
 // upFor is for how long all parts have worked; 0: they do not.
 func (h *health) upFor() time.Duration {
 	h.mu.Lock()

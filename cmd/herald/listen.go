@@ -264,6 +264,9 @@ func (l *listener) takeEvent(ctx context.Context, c *connection, f frame) error 
 	case f.Channel == "" && name == "draining":
 		c.draining(f.Data)
 		return nil
+	case f.Channel == "" && name == "gap":
+		l.print.message("events", name, f.Data)
+		return nil
 	case f.Channel == "":
 		var event domainEvent
 		if json.Unmarshal(f.Event, &event) == nil && event.ID != "" {
