@@ -41,6 +41,7 @@ func newAPI(s *Server, patience time.Duration) *api {
 	a.events()
 	a.channels()
 	a.history()
+	a.audit()
 	a.disconnects()
 	a.document()
 	a.elsewhere()

@@ -15,6 +15,7 @@ import (
 const (
 	tagBroadcast   = "Broadcast"
 	tagEvents      = "Events"
+	tagAudit       = "Audit"
 	tagChannels    = "Channels"
 	tagConnections = "Connections"
 )
@@ -55,6 +56,7 @@ func newDocument() *huma.OpenAPI {
 		Tags: []*huma.Tag{
 			{Name: tagBroadcast, Description: "Say something on channels"},
 			{Name: tagEvents, Description: "Record facts, and see what became of them"},
+			{Name: tagAudit, Description: "Who did what, when"},
 			{Name: tagChannels, Description: "See which channels there are, and who is on them"},
 			{Name: tagConnections, Description: "Cut connections off"},
 		},

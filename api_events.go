@@ -1,6 +1,7 @@
 package herald
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -41,7 +42,7 @@ type eventAnswer struct {
 // reportAnswer is what became of an event.
 type reportAnswer struct {
 	Event     eventAnswer     `json:"event"`
-	Audit     json.RawMessage `json:"audit" doc:"Its entry in the audit log, null without one"`
+	Audit     *auditAnswer    `json:"audit" doc:"Its entry in the audit log, null without one"`
 	Webhooks  []any           `json:"webhooks" nullable:"false" doc:"The attempts to deliver it to webhooks"`
 	Jobs      []any           `json:"jobs" nullable:"false" doc:"The jobs that it made"`
 	Delivered deliveredAnswer `json:"delivered"`
@@ -163,12 +164,12 @@ func parseEventIP(s string) (string, error) {
 }
 
 func (s *Server) serveEvent(r *http.Request, _ []byte) (reportAnswer, error) {
-	e, _, found := s.recent.find(r.PathValue("id"))
-	if !found {
-		return reportAnswer{}, refuse(CodeNotFound, "no event of this id is known")
+	e, entry, err := s.findEvent(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return reportAnswer{}, err
 	}
 	var delivered deliveredAnswer
-	err := s.ask(r.Context(), clusterQuestion{Do: askDelivered, ID: e.ID}, func(a clusterAnswer) bool {
+	err = s.ask(r.Context(), clusterQuestion{Do: askDelivered, ID: e.ID}, func(a clusterAnswer) bool {
 		if a.Delivered != nil {
 			delivered.WebSocket += a.Delivered.WebSocket
 			delivered.SSE += a.Delivered.SSE
@@ -184,9 +185,30 @@ func (s *Server) serveEvent(r *http.Request, _ []byte) (reportAnswer, error) {
 			ID: e.ID, Type: e.Type, Timestamp: wire.FormatTime(e.Timestamp),
 			UserID: e.UserID, Payload: payload, IP: e.IP,
 		},
-		Audit:     json.RawMessage("null"),
+		Audit:     entry,
 		Webhooks:  []any{},
 		Jobs:      []any{},
 		Delivered: delivered,
 	}, nil
+}
+
+// findEvent finds an event, with its audit entry, which is nil without a store.
+func (s *Server) findEvent(ctx context.Context, id string) (Event, *auditAnswer, error) {
+	unknown := refuse(CodeNotFound, "no event of this id is known")
+	if s.config.Store == nil {
+		e, _, found := s.recent.find(id)
+		if !found {
+			return e, nil, unknown
+		}
+		return e, nil, nil
+	}
+	e, entry, found, err := s.config.Store.Event(ctx, id)
+	if err != nil {
+		return e, nil, err
+	}
+	if !found {
+		return e, nil, unknown
+	}
+	answer := newAuditAnswer(entry)
+	return e, &answer, nil
 }

@@ -66,6 +66,9 @@ type Config struct {
 	// close; 0 means 10 s.
 	DrainTimeout time.Duration
 
+	// Store keeps what has to last, such as one of the package sqlstore; nil: nothing outlives the process.
+	Store Store
+
 	// Logger receives what an operator should know; nil means [slog.Default].
 	Logger *slog.Logger
 	// Metrics registers the server's metrics; nil means a registry of the server's own, which

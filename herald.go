@@ -129,11 +129,16 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.config.Broker != nil {
 		wg.Go(func() { s.streams.openEvents(looping) })
 	}
+	storeEnded := make(chan error, 1)
+	if s.config.Store != nil {
+		wg.Go(func() { storeEnded <- s.config.Store.Run(looping, storeNode{s}) })
+	}
 	var err error
 	select {
 	case <-ctx.Done():
 	case <-s.closing:
 	case err = <-brokerEnded:
+	case err = <-storeEnded:
 	}
 	s.drain()
 	s.state.Store(phaseEnded)

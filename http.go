@@ -108,13 +108,19 @@ func (s *Server) serveHealth(w http.ResponseWriter, _ *http.Request) {
 // serveReadiness tells whether new connections are welcome.
 func (s *Server) serveReadiness(w http.ResponseWriter, _ *http.Request) {
 	broken := s.broker.Check()
+	var lost error
+	if s.config.Store != nil {
+		lost = s.config.Store.Check()
+	}
 	switch {
-	case s.ready() && broken == nil && s.streams.eventsOpen():
+	case s.ready() && broken == nil && lost == nil && s.streams.eventsOpen():
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 	case s.draining():
 		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "draining"})
 	case s.ready() && broken != nil:
 		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "broker unavailable"})
+	case s.ready() && lost != nil:
+		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "store unavailable"})
 	default:
 		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "starting"})
 	}

@@ -102,14 +102,14 @@ func (s *Server) accept(ctx context.Context, e Event) (publication, error) {
 		done.Duplicate = true
 		return done, nil
 	}
-	receipt, err := s.hand(ctx, e)
+	duplicate, err := s.record(ctx, e)
 	who := everybody
 	switch {
 	case err != nil:
 		if !s.recent.failed(e.ID) {
 			return publication{}, unavailable(err)
 		}
-	case receipt.Duplicate:
+	case duplicate:
 		done.Duplicate = true
 		who = s.recent.duplicate(e.ID, again)
 	default:
@@ -134,6 +134,15 @@ func (s *Server) tellHandlers(ctx context.Context, e Event, who hearers) error {
 		return errors.Join(s.bus.Publish(ctx, e.Type, e), s.relay.Publish(ctx, e.Type, e))
 	}
 	return nil
+}
+
+// record has an event last, where there is a store, which has the broker told; or it hands it to the broker.
+func (s *Server) record(ctx context.Context, e Event) (duplicate bool, err error) {
+	if store := s.config.Store; store != nil {
+		return store.Record(ctx, Record{e, auditOf(e)})
+	}
+	receipt, err := s.hand(ctx, e)
+	return receipt.Duplicate, err
 }
 
 // hand hands an event to the broker, once there is room for it here.

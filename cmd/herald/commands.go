@@ -19,6 +19,7 @@ type commands struct {
 	Listen    listenCommand    `cmd:"" help:"Watch channels and domain events in the terminal."`
 	Token     tokenCommand     `cmd:"" help:"Make a user's token (a JWT)."`
 	Sign      signCommand      `cmd:"" help:"Sign a channel token, as a backend would."`
+	Audit     auditCommands    `cmd:"" help:"Check the audit log."`
 	Config    configCommands   `cmd:"" help:"Look at the settings."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
@@ -29,7 +30,7 @@ type configCommands struct {
 
 func newCommands() *commands {
 	c := &commands{}
-	for _, rows := range []*kong.Plugins{&c.Serve.Rows, &c.Config.Check.Rows} {
+	for _, rows := range []*kong.Plugins{&c.Serve.Rows, &c.Config.Check.Rows, &c.Audit.Verify.Rows} {
 		*rows = kong.Plugins{flagStruct(nil)}
 	}
 	c.Dev.Rows = kong.Plugins{flagStruct(openSettings())}

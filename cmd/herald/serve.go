@@ -14,6 +14,7 @@ import (
 
 	"github.com/herald-events/herald"
 	"github.com/herald-events/herald/redisbroker"
+	"github.com/herald-events/herald/sqlstore"
 )
 
 // settingFlags are the flags of the commands that read the settings.
@@ -67,6 +68,7 @@ type service struct {
 	log    *slog.Logger
 	level  *slog.LevelVar
 	herald *herald.Server
+	store  *sqlstore.Store // nil: nothing is kept
 	doors  *doors
 	cert   *certificate  // nil without TLS
 	drain  time.Duration // from the signal to the end
@@ -76,20 +78,44 @@ type service struct {
 }
 
 func serve(ctx context.Context, load loader, v variation) error {
-	s, err := newService(load, v)
+	s, err := newService(ctx, load, v)
 	if err != nil {
 		return err
 	}
 	defer s.doors.close()
-	return s.run(ctx, func() { v.announce(s); s.logStart() })
+	return errors.Join(s.run(ctx, func() { v.announce(s); s.logStart() }), s.closeStore())
 }
 
-func newService(load loader, v variation) (*service, error) {
+// storeTime is how long a store may take to open, its migrations included.
+const storeTime = time.Minute
+
+// openStore opens what the settings name.
+func (s *service) openStore(ctx context.Context) (err error) {
+	if s.options.storeURL == storeNone {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTime)
+	defer cancel()
+	s.store, err = sqlstore.Open(ctx, s.options.storeURL, sqlstore.Config{Logger: s.log})
+	return err
+}
+
+func (s *service) closeStore() error {
+	if s.store == nil {
+		return nil
+	}
+	return s.store.Close()
+}
+
+func newService(ctx context.Context, load loader, v variation) (*service, error) {
 	o, found := load.load()
 	s := &service{loader: load, options: o, drain: o.herald.DrainTimeout, level: &slog.LevelVar{}}
 	s.level.Set(o.logLevel)
 	s.log = slog.New(newLogHandler(load.process.stderr, o.logFormat, s.level))
-	if len(found) == 0 && o.redis.URL != "" {
+	if found = append(found, check(o.herald, o.given)...); len(found) > 0 {
+		return nil, found
+	}
+	if o.redis.URL != "" {
 		o.redis.Logger = s.log
 		broker, err := redisbroker.New(o.redis)
 		if err != nil {
@@ -97,10 +123,18 @@ func newService(load loader, v variation) (*service, error) {
 		}
 		o.herald.Broker = broker
 	}
+	if err := s.openStore(ctx); err != nil {
+		return nil, problems{o.given.problem(settingByKey("store_url"), "%v", err)}
+	}
+	ready := false
+	defer func() {
+		if !ready {
+			_ = s.closeStore() // what went wrong says more
+		}
+	}()
 	srv, err := herald.New(s.config(o))
-	found = append(found, problemsOf(err, o.given)...)
-	if len(found) > 0 {
-		return nil, found
+	if err != nil {
+		return nil, err
 	}
 	s.herald = srv
 	if s.cert, err = loadCertificate(o); err != nil {
@@ -109,6 +143,7 @@ func newService(load loader, v variation) (*service, error) {
 	if s.doors, err = openDoors(o, v.anyPort, s.cert, s.log); err != nil {
 		return nil, err
 	}
+	ready = true
 	if s.doors.admin == nil {
 		s.doors.client.http.Handler = v.handler(s, srv.Handler())
 		return s, nil
@@ -123,6 +158,9 @@ func newService(load loader, v variation) (*service, error) {
 func (s *service) config(o *options) herald.Config {
 	c := o.herald
 	c.Logger = s.log
+	if s.store != nil {
+		c.Store = s.store
+	}
 	c.DrainTimeout -= min(c.DrainTimeout/10, 500*time.Millisecond)
 	return c
 }

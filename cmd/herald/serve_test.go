@@ -294,8 +294,8 @@ func TestTLS(t *testing.T) {
 
 func TestADoorThatFailsEndsTheServer(t *testing.T) {
 	var log bytes.Buffer
-	s, err := newService(loader{process: process{
-		environ: func() []string { return []string{"HERALD_ADDR=" + anyPort} },
+	s, err := newService(t.Context(), loader{process: process{
+		environ: func() []string { return []string{"HERALD_ADDR=" + anyPort, "HERALD_STORE_URL=none"} },
 		stderr:  &log,
 		signals: func(...os.Signal) (<-chan os.Signal, func()) { return nil, func() {} },
 	}}, variation{anyPort: never, handler: unchanged})

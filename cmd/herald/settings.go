@@ -43,6 +43,7 @@ type options struct {
 	channelAccess   string
 	apiKey          string
 	redis           redisbroker.Config
+	storeURL        string
 	logLevel        slog.Level
 	logFormat       string
 }

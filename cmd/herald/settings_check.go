@@ -99,6 +99,10 @@ func (o *options) warnings() []string {
 			nameOf("api_key"), nameOf("auth_secret"), nameOf("jwt_secret")))
 		return all
 	}
+	if o.redis.URL != "" && strings.HasPrefix(o.storeURL, "sqlite:") {
+		all = append(all, fmt.Sprintf("nodes share %s, and each keeps its own events and audit log in SQLite; set %s to postgres:// or none",
+			nameOf("redis_url"), nameOf("store_url")))
+	}
 	for _, key := range []string{"jwt_issuer", "jwt_audience", "jwt_cookie", "admin_role"} {
 		if _, ok := o.given[key]; ok && !o.hasUsers() {
 			all = append(all, fmt.Sprintf("%s has no effect without %s or %s", o.given[key].name, nameOf("jwt_secret"), nameOf("jwks_url")))

@@ -10,7 +10,7 @@ import (
 )
 
 // table is every setting there is, in the order in which they are shown.
-var table = slices.Concat(addresses, users, access, serverAPI, histories, limits, keepAlive, nodes, logs, later)
+var table = slices.Concat(addresses, users, access, serverAPI, histories, limits, keepAlive, nodes, stores, logs, later)
 
 // grouped puts settings under a title of the help.
 func grouped(title string, rows ...setting) []setting {
@@ -267,10 +267,20 @@ var nodes = grouped("More than one node",
 	},
 )
 
+// storeNone is the store_url of a server that keeps nothing.
+const storeNone = "none"
+
+var stores = grouped("What is kept",
+	setting{
+		key: "store_url", def: "sqlite:herald.db", address: true,
+		help: "Where domain events and the audit log are kept: sqlite: and a file, sqlite::memory:, postgres://, or none.",
+		put:  into(asStore, func(o *options) *string { return &o.storeURL }),
+	},
+)
+
 // later is the settings that this version knows and cannot honour; off is what says the same as leaving
 // them out.
 var later = []setting{
-	notYet("store_url", "nothing is kept", "none", "sqlite::memory:"),
 	notYet("webhook_allow_private", "there are no webhooks", "false"),
 	notYet("webhook_retry", "there are no webhooks"),
 	notYet("encryption_key", "nothing is kept"),

@@ -275,14 +275,13 @@ func TestChannelAccess(t *testing.T) {
 // TestSettingsOfLaterVersions: what cannot be honoured is refused, what says "off" is not.
 func TestSettingsOfLaterVersions(t *testing.T) {
 	off := []string{
-		"HERALD_STORE_URL=none",
 		"HERALD_WEBHOOK_ALLOW_PRIVATE=false", "HERALD_NOTICES=none",
 	}
 	if _, found := loadFrom(t, off); len(found) > 0 {
 		t.Errorf("got %v, want no problem", found)
 	}
 	on := []string{
-		"HERALD_STORE_URL=sqlite:herald.db", "HERALD_WEBHOOK_ALLOW_PRIVATE=true",
+		"HERALD_WEBHOOK_ALLOW_PRIVATE=true",
 		"HERALD_WEBHOOK_RETRY=5s", "HERALD_ENCRYPTION_KEY=k", "HERALD_NOTICES=**",
 	}
 	_, found := loadFrom(t, on)

@@ -256,3 +256,16 @@ func count(n int, thing string) string {
 	}
 	return fmt.Sprintf("%d %s", n, thing)
 }
+
+// asStore reads the address of a store. Whether there is one is found out when it is opened.
+func asStore(text string) (string, error) {
+	for _, scheme := range []string{"sqlite:", "postgres://", "postgresql://"} {
+		if rest, ok := strings.CutPrefix(text, scheme); ok && rest != "" {
+			return text, nil
+		}
+	}
+	if text == storeNone {
+		return text, nil
+	}
+	return "", errors.New(`neither "sqlite:" and a file, nor "sqlite::memory:", nor "postgres://" and so on, nor "none"`)
+}

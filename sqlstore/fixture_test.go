@@ -1,0 +1,172 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/herald-events/herald"
+	"github.com/herald-events/herald/heraldtest"
+)
+
+// patience is how long a test waits for what must come: far longer than it takes.
+const patience = 20 * time.Second
+
+// overEach runs a test over each database, which is empty.
+func overEach(t *testing.T, test func(t *testing.T, storeURL string)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite:"+filepath.Join(t.TempDir(), "herald.db")) })
+	t.Run("memory", func(t *testing.T) { test(t, "sqlite::memory:") })
+	t.Run("postgres", func(t *testing.T) { test(t, server(t).Database()) })
+}
+
+// lasting outlives the test that it is of: what is started for it ends after all tests.
+type lasting struct{ testing.TB }
+
+var afterAll []func()
+
+func (lasting) Cleanup(f func()) { afterAll = append(afterAll, f) }
+
+// A Postgres needs seconds to come up, so all tests share one.
+var shared *heraldtest.Postgres
+
+func server(t testing.TB) *heraldtest.Postgres {
+	t.Helper()
+	if shared == nil {
+		shared = heraldtest.StartPostgres(lasting{t})
+	}
+	return shared
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for _, f := range slices.Backward(afterAll) {
+		f()
+	}
+	os.Exit(code)
+}
+
+// rig is a store that runs, and its node.
+type rig struct {
+	*Store
+	node *node
+	stop func() // ends Run in order
+}
+
+// node is a node that writes down what it is to deliver.
+type node struct {
+	mu     sync.Mutex // guards the fields below
+	told   []string   // ids
+	refuse bool
+	news   chan struct{} // closed when something is written down
+}
+
+func newNode() *node { return &node{news: make(chan struct{})} }
+
+// Deliver implements herald.StoreNode.
+func (n *node) Deliver(_ context.Context, events []herald.Event) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.refuse {
+		return errors.New("the broker is away")
+	}
+	for _, e := range events {
+		n.told = append(n.told, e.ID)
+	}
+	close(n.news)
+	n.news = make(chan struct{})
+	return nil
+}
+
+func (n *node) setRefuse(refuse bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.refuse = refuse
+}
+
+// await waits until so many events were told, and returns their ids.
+func (n *node) await(t testing.TB, count int) []string {
+	t.Helper()
+	late := time.After(patience)
+	for {
+		n.mu.Lock()
+		told, news := slices.Clone(n.told), n.news
+		n.mu.Unlock()
+		if len(told) >= count {
+			return told
+		}
+		select {
+		case <-news:
+		case <-late:
+			t.Fatalf("told of %d events, want %d", len(told), count)
+		}
+	}
+}
+
+func open1(t testing.TB, storeURL string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), storeURL, Config{Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return s
+}
+
+// start opens a store and runs it until the test ends.
+func start(t testing.TB, storeURL string) *rig {
+	t.Helper()
+	r := &rig{Store: open1(t, storeURL), node: newNode()}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx, r.node) }()
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	t.Cleanup(r.stop)
+	return r
+}
+
+var occurred = time.UnixMilli(1_700_000_000_000).UTC()
+
+// fact is the n-th event of a test.
+func event(n int) herald.Record {
+	e := herald.Event{
+		ID: fmt.Sprint("evt-", n), Type: "user.registered", Timestamp: occurred.Add(time.Duration(n) * time.Second),
+		UserID: "ann", IP: "203.0.113.7", Payload: json.RawMessage(fmt.Sprintf(`{"n":%d}`, n)),
+	}
+	return herald.Record{Event: e, Audit: herald.AuditEntry{
+		OccurredAt: e.Timestamp, Actor: e.UserID, Action: e.Type, IP: e.IP, Outcome: "success", EventID: e.ID,
+		Payload: e.Payload.(json.RawMessage),
+	}}
+}
+
+func (r *rig) record(t testing.TB, rec herald.Record) (duplicate bool) {
+	t.Helper()
+	duplicate, err := r.Record(t.Context(), rec)
+	if err != nil {
+		t.Fatalf("Record: %v", err)
+	}
+	return duplicate
+}
+
+func (r *rig) verify(t testing.TB, want uint64) {
+	t.Helper()
+	if n, err := r.Verify(t.Context(), nil); err != nil || n != want {
+		t.Errorf("Verify: got %d entries and %v, want %d", n, err, want)
+	}
+}

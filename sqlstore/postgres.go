@@ -1,0 +1,109 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// postgresDB is a Postgres.
+type postgresDB struct {
+	pool     *pgxpool.Pool
+	numbered numbered
+}
+
+// newsChannel is the channel of NOTIFY on which it is told that there are events.
+const newsChannel = "herald_events"
+
+func openPostgres(ctx context.Context, storeURL string) (*postgresDB, error) {
+	config, err := pgxpool.ParseConfig(storeURL)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("connect to Postgres: %w", err)
+	}
+	return &postgresDB{pool: pool}, nil
+}
+
+func (d *postgresDB) write(ctx context.Context, do func(tx) error) error {
+	return pgx.BeginFunc(ctx, d.pool, func(t pgx.Tx) error { return do(pgxTx{t, &d.numbered}) })
+}
+
+func (d *postgresDB) query(ctx context.Context, each func(row) error, query string, args ...any) error {
+	rows, err := d.pool.Query(ctx, d.numbered.of(query), args...)
+	return eachOf(rows, err, each)
+}
+
+func (d *postgresDB) close() error {
+	d.pool.Close()
+	return nil
+}
+
+// listen holds a connection, and makes it anew when it is lost.
+func (d *postgresDB) listen(ctx context.Context, woken func()) {
+	for ctx.Err() == nil {
+		_ = d.listenOnce(ctx, woken) // what was missed meanwhile is found by looking
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (d *postgresDB) listenOnce(ctx context.Context, woken func()) error {
+	conn, err := d.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	own := conn.Hijack() // what listens is not for others
+	defer func() { _ = own.Close(context.WithoutCancel(ctx)) }()
+	if _, err := own.Exec(ctx, "LISTEN "+newsChannel); err != nil {
+		return err
+	}
+	for {
+		if _, err := own.WaitForNotification(ctx); err != nil {
+			return err
+		}
+		woken()
+	}
+}
+
+// pgxTx is a transaction of pgx.
+type pgxTx struct {
+	pgx.Tx
+	numbered *numbered
+}
+
+func (t pgxTx) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	tag, err := t.Exec(ctx, t.numbered.of(query), args...)
+	return tag.RowsAffected(), err
+}
+
+func (t pgxTx) query(ctx context.Context, each func(row) error, query string, args ...any) error {
+	rows, err := t.Query(ctx, t.numbered.of(query), args...)
+	return eachOf(rows, err, each)
+}
+
+func eachOf(rows pgx.Rows, err error, each func(row) error) error {
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows); err != nil {
+			return err
+		}
+	}
+	rows.Close()
+	return errors.Join(rows.Err())
+}

@@ -1,0 +1,112 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"runtime"
+	"strings"
+
+	"github.com/google/uuid"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// sqliteDB is a SQLite file with one writer and a pool of readers.
+type sqliteDB struct{ writer, readers *sql.DB }
+
+// pragmas go into the data source's name, so that every connection of a pool has them. With WAL readers and the writer
+// do not wait for each other; synchronous=FULL writes a commit to the disk before it is one.
+const pragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=temp_store(MEMORY)"
+
+// openSQLite opens a file, or ":memory:".
+func openSQLite(ctx context.Context, path string) (*sqliteDB, error) {
+	name := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + pragmas
+	if path == ":memory:" { // named, so that readers and the writer have the same
+		name = "file:/" + uuid.NewString() + "?vfs=memdb&" + pragmas
+	}
+	writer, err := sql.Open("sqlite", name+"&_txlock=immediate")
+	if err != nil {
+		return nil, err
+	}
+	writer.SetMaxOpenConns(1)
+	writer.SetConnMaxIdleTime(0)
+	if err := writer.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the SQLite file %s: %w", path, err), writer.Close())
+	}
+	readers, err := sql.Open("sqlite", name+"&_pragma=query_only(1)")
+	if err != nil {
+		return nil, errors.Join(err, writer.Close())
+	}
+	readers.SetMaxOpenConns(max(4, runtime.GOMAXPROCS(0)))
+	readers.SetConnMaxIdleTime(0)
+	return &sqliteDB{writer, readers}, nil
+}
+
+func (d *sqliteDB) write(ctx context.Context, do func(tx) error) error {
+	t, err := d.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := do(sqlTx{t}); err != nil {
+		return errors.Join(err, ignoreDone(t.Rollback()))
+	}
+	return t.Commit()
+}
+
+// ignoreDone is an error of a rollback, but for that of a transaction which is over by itself.
+func ignoreDone(err error) error {
+	if errors.Is(err, sql.ErrTxDone) {
+		return nil
+	}
+	return err
+}
+
+func (d *sqliteDB) query(ctx context.Context, each func(row) error, query string, args ...any) error {
+	return eachRow(ctx, d.readers, each, query, args)
+}
+
+func (d *sqliteDB) listen(ctx context.Context, _ func()) { <-ctx.Done() }
+
+func (d *sqliteDB) close() error { return errors.Join(d.readers.Close(), d.writer.Close()) }
+
+// sqlTx is a transaction of database/sql.
+type sqlTx struct{ *sql.Tx }
+
+func (t sqlTx) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	result, err := t.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+func (t sqlTx) query(ctx context.Context, each func(row) error, query string, args ...any) error {
+	return eachRow(ctx, t.Tx, each, query, args)
+}
+
+// querier is a [sql.DB] or a [sql.Tx].
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func eachRow(ctx context.Context, q querier, each func(row) error, query string, args []any) (err error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := each(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// sqlitePath is the path of "sqlite:path"; ok is false where the URL is of something else.
+func sqlitePath(storeURL string) (path string, ok bool) {
+	path, ok = strings.CutPrefix(storeURL, "sqlite:")
+	return path, ok && path != ""
+}

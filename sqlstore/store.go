@@ -1,0 +1,176 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/herald-events/herald"
+	"github.com/herald-events/herald/internal/clock"
+)
+
+var _ herald.Store = (*Store)(nil)
+
+// The databases, as the directories of their migrations are called.
+const (
+	sqlite   = "sqlite"
+	postgres = "postgres"
+)
+
+// Config configures a [Store]. The zero value works.
+type Config struct {
+	// Logger is told what the store mends by itself; nil: slog.Default().
+	Logger *slog.Logger
+
+	clock clock.Clock // nil: the system's
+}
+
+// Store keeps what has to last. Its methods are safe for concurrent use.
+type Store struct {
+	// Immutable after Open.
+	db      database
+	dialect string
+	log     *slog.Logger
+	clock   clock.Clock
+	self    string // this node, among those that share a Postgres
+	commits *commits
+	news    chan struct{} // holds one when there may be events to hand on
+
+	mu   sync.Mutex // guards the field below
+	sick error      // why nothing can be written; nil: it can
+
+	closeOnce func() error
+}
+
+// Open opens "sqlite:" and a path, "sqlite::memory:", or a URL "postgres://", and brings its schema to this version.
+// ctx bounds that. [Store.Close] closes it.
+func Open(ctx context.Context, storeURL string, config Config) (*Store, error) {
+	s := &Store{
+		log: config.Logger, clock: config.clock, self: uuid.NewString(), news: make(chan struct{}, 1),
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.clock == nil {
+		s.clock = clock.System()
+	}
+	var err error
+	if s.db, s.dialect, err = open(ctx, storeURL); err != nil {
+		return nil, fmt.Errorf("sqlstore: %w", err)
+	}
+	s.closeOnce = sync.OnceValue(s.db.close)
+	s.commits = newCommits(s.commit)
+	if err := migrate(ctx, s.db, s.dialect); err != nil {
+		return nil, fmt.Errorf("sqlstore: %w", errors.Join(err, s.Close()))
+	}
+	if err := s.begin(ctx); err != nil {
+		return nil, fmt.Errorf("sqlstore: %w", errors.Join(err, s.Close()))
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, storeURL string) (database, string, error) {
+	if path, ok := sqlitePath(storeURL); ok {
+		db, err := openSQLite(ctx, path)
+		return db, sqlite, err
+	}
+	if strings.HasPrefix(storeURL, "postgres://") || strings.HasPrefix(storeURL, "postgresql://") {
+		db, err := openPostgres(ctx, storeURL)
+		return db, postgres, err
+	}
+	return nil, "", errors.New(`a store is "sqlite:" and a path, "sqlite::memory:", or a URL that begins with "postgres://"`)
+}
+
+// Close closes the database. It is called when the server's Run has returned.
+func (s *Store) Close() error { return s.closeOnce() }
+
+// Run implements herald.Store: it hands on what is committed.
+func (s *Store) Run(ctx context.Context, node herald.StoreNode) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { s.commits.run(ctx) })
+	wg.Go(func() { s.db.listen(ctx, s.wake) })
+	wg.Go(func() { s.watch(ctx) })
+	s.handOn(ctx, node)
+	return nil
+}
+
+// wake has the events looked for that are to be handed on.
+func (s *Store) wake() {
+	select {
+	case s.news <- struct{}{}:
+	default: // it is said already
+	}
+}
+
+// Check implements herald.Store.
+func (s *Store) Check() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sick
+}
+
+// note notes whether writing has worked.
+func (s *Store) note(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if was := s.sick; (was == nil) != (err == nil) {
+		if err != nil {
+			s.log.Error("the store cannot be written to", "err", err)
+		} else {
+			s.log.Info("the store can be written to again")
+		}
+	}
+	s.sick = nil
+	if err != nil {
+		s.sick = unavailable(err)
+	}
+}
+
+const (
+	watchInterval = time.Second
+	probeTime     = 3 * time.Second
+)
+
+// watch tries to write while that has failed, and to read where it has not, until ctx ends: a store that is gone is
+// known before anybody has waited for it.
+func (s *Store) watch(ctx context.Context) {
+	t := time.NewTicker(watchInterval)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			s.probe(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *Store) probe(ctx context.Context) {
+	short, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	var err error
+	if s.Check() != nil {
+		err = s.db.write(short, func(t tx) error {
+			_, err := t.exec(short, "UPDATE herald_probe SET at = ?", s.clock.Now().UnixMilli())
+			return err
+		})
+	} else {
+		err = s.db.query(short, func(row) error { return nil }, "SELECT 1 FROM herald_probe")
+	}
+	if ctx.Err() == nil {
+		s.note(err)
+	}
+}
+
+// unavailable is the refusal of what the store cannot do now.
+func unavailable(err error) error {
+	return &herald.Error{Code: herald.CodeUnavailable, Message: "the store is unavailable", Err: err}
+}

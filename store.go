@@ -1,0 +1,132 @@
+package herald
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Store keeps what has to last: the domain events and the audit log. [Config].Store takes one, such as that of the
+// package sqlstore; without it nothing outlives the process. What is committed to a store reaches the broker, also
+// where the process dies the next instant.
+//
+// The methods are safe for concurrent use and end with their context. One that the store cannot serve now fails with
+// [CodeUnavailable].
+type Store interface {
+	// Run serves a node until ctx ends. It is called once; what has come until then it still records.
+	Run(ctx context.Context, node StoreNode) error
+	// Check says why the store cannot serve now; nil: it can.
+	Check() error
+
+	Facts
+	AuditLog
+}
+
+// Facts are the domain events that are kept.
+type Facts interface {
+	// Record keeps an event and its audit entry in one transaction, and returns when that is committed. The same
+	// event id again changes nothing and is a duplicate.
+	Record(ctx context.Context, r Record) (duplicate bool, err error)
+	// Event finds an event by its id, with its audit entry.
+	Event(ctx context.Context, id string) (e Event, entry AuditEntry, found bool, err error)
+}
+
+// Record is an event that is to be kept, checked and complete, its payload a json.RawMessage.
+type Record struct {
+	Event Event
+	Audit AuditEntry // what the audit log says of it
+}
+
+// AuditLog is append-only: who did what, when, in a chain of hashes.
+type AuditLog interface {
+	// WriteAudit appends an entry, and returns when that is committed.
+	WriteAudit(ctx context.Context, e AuditEntry) error
+	// Audit returns a page of entries, newest first.
+	Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error)
+}
+
+// AuditEntry is one entry of the audit log. Empty texts are absent. Seq, ID, RecordedAt and the hashes are the
+// store's to give.
+type AuditEntry struct {
+	Seq        uint64
+	ID         string
+	OccurredAt time.Time // with milliseconds
+	RecordedAt time.Time
+	Actor      string
+	Action     string
+	Target     string
+	IP         string
+	UserAgent  string
+	RequestID  string
+	Outcome    string
+	EventID    string
+	Payload    []byte // JSON text
+	PrevHash   string // SHA-256 of the entry before, in hex
+	Hash       string // SHA-256 of this one
+}
+
+// AuditQuery says which entries are wanted; what is empty does not filter.
+type AuditQuery struct {
+	Actor, Action string
+	From, To      time.Time // of what occurred; To itself is not part of it
+	Before        AuditPlace
+	Limit         int
+}
+
+// AuditPlace is a place among the entries, from the newest to the oldest. The zero value is before the first.
+type AuditPlace struct {
+	OccurredAt time.Time
+	Seq        uint64
+}
+
+// AuditBreak says which entry of an audit log is the first that breaks its chain.
+type AuditBreak struct {
+	Seq uint64
+	ID  string // empty: the entry is missing
+	Why string
+}
+
+func (b *AuditBreak) Error() string {
+	if b.ID == "" {
+		return fmt.Sprintf("entry %d breaks the chain: %s", b.Seq, b.Why)
+	}
+	return fmt.Sprintf("entry %d (%s) breaks the chain: %s", b.Seq, b.ID, b.Why)
+}
+
+// StoreNode is what a store tells its node.
+type StoreNode interface {
+	// Deliver takes events that are committed, in order, on to the broker. An error says that the store is to try
+	// again: some may have got there, and their ids are known then.
+	Deliver(ctx context.Context, events []Event) error
+}
+
+// storeNode is a server as its store knows it.
+type storeNode struct{ *Server }
+
+// Deliver implements StoreNode.
+func (n storeNode) Deliver(ctx context.Context, events []Event) error {
+	publications := make([]Publication, len(events))
+	size := 0
+	for i, e := range events {
+		publications[i] = Publication{Stream: EventStream, Body: e.body(), Keep: n.config.EventHistory, ID: e.ID}
+		size += len(publications[i].Body)
+	}
+	if err := n.awaitRoom(ctx, size); err != nil {
+		return err
+	}
+	_, err := n.broker.Publish(ctx, publications...)
+	return err
+}
+
+// auditOf is what the audit log says of an event.
+func auditOf(e Event) AuditEntry {
+	payload, _ := e.Payload.(json.RawMessage)
+	actor := e.UserID
+	if actor == "" {
+		actor = "system"
+	}
+	return AuditEntry{
+		OccurredAt: e.Timestamp, Actor: actor, Action: e.Type, IP: e.IP, Outcome: "success", EventID: e.ID, Payload: payload,
+	}
+}
