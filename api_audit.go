@@ -90,4 +90,3 @@ func (s *Server) serveAudit(r *http.Request, _ []byte) (auditPage, error) {
 
 // errNoStore refuses what needs a store.
 func errNoStore() error { return refuse(CodeUnavailable, "this server has no store: it keeps nothing") }
-

@@ -77,7 +77,7 @@ func (s *Store) hold(ctx context.Context, l *lease) (bool, error) {
 		} else {
 			l.at = at
 		}
-	case l.at == l.noted && before.Before(l.until.Add(-s.leaseTime()/2)), before.Before(l.until.Add(-s.leaseTime()+handOnLook)):
+	case l.at == l.noted && before.Before(l.until.Add(-s.leaseTime()/2)), before.Before(l.until.Add(-s.leaseTime() + handOnLook)):
 		return true, nil
 	default:
 		n, err := s.updateCursor(ctx, "seq = ?, until = "+s.now()+" + ?", int64(l.at), s.leaseTime().Milliseconds())

@@ -9,7 +9,9 @@ type Break struct {
 	Why string
 }
 
-func (b *Break) Error() string { return fmt.Sprintf("entry %d (%s) breaks the chain: %s", b.Seq, b.ID, b.Why) }
+func (b *Break) Error() string {
+	return fmt.Sprintf("entry %d (%s) breaks the chain: %s", b.Seq, b.ID, b.Why)
+}
 
 // Verifier computes a chain again, entry by entry.
 type Verifier struct {
