@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
 	"github.com/herald-events/herald/internal/wire"
 )
 
@@ -49,18 +52,37 @@ var exampleAudit = auditAnswer{
 }
 
 func (a *api) audit() {
+	filters := []*huma.Param{
+		queryParam("actor", "Who did it", exampleAudit.Actor),
+		queryParam("action", "What was done", exampleAudit.Action),
+		queryParam("from", "What occurred then or later, in RFC 3339", "2026-02-16T00:00:00Z"),
+		queryParam("to", "What occurred before then, in RFC 3339", "2026-02-17T00:00:00Z"),
+	}
 	register(a, operation{
 		Method: http.MethodGet, Path: "/api/v1/audit", ID: "listAudit", Tag: tagAudit,
 		Summary:     "List the audit log",
 		Description: "The newest first, by when it occurred.",
-		Scope:       ScopeAudit,
-		Params: append(pageParams(),
-			queryParam("actor", "Who did it", exampleAudit.Actor),
-			queryParam("action", "What was done", exampleAudit.Action),
-			queryParam("from", "What occurred then or later, in RFC 3339", "2026-02-16T00:00:00Z"),
-			queryParam("to", "What occurred before then, in RFC 3339", "2026-02-17T00:00:00Z")),
-		Refusals: []Code{CodeBadRequest},
+		Scope:       ScopeAudit, Params: append(pageParams(), filters...), Refusals: []Code{CodeBadRequest},
 	}, auditPage{Entries: []auditAnswer{exampleAudit}}, a.server.serveAudit)
+
+	export := operation{
+		Method: http.MethodGet, Path: "/api/v1/audit/export", ID: "exportAudit", Tag: tagAudit,
+		Summary:     "Export the audit log",
+		Description: "In the order of the chain, as it is read. An answer that is cut off is not whole.",
+		Scope:       ScopeAudit, Status: http.StatusOK, Refusals: []Code{CodeBadRequest},
+		Params: append([]*huma.Param{queryParam("format", "ndjson, or csv", "ndjson")}, filters...),
+	}
+	described := a.describe(export, exampleAudit)
+	text := &huma.Schema{Type: huma.TypeString}
+	described.Responses["200"].Content = map[string]*huma.MediaType{
+		"application/x-ndjson": {Schema: text, Example: `{"seq":1,"id":"aud-…",…}`},
+		"text/csv":             {Schema: text, Example: "seq,id,occurredAt,…"},
+	}
+	a.huma.OpenAPI().AddOperation(described)
+	a.huma.Adapter().Handle(described, func(call huma.Context) {
+		r, w := humago.Unwrap(call)
+		a.serveAuditExport(w, r)
+	})
 }
 
 func (s *Server) serveAudit(r *http.Request, _ []byte) (auditPage, error) {

@@ -46,6 +46,7 @@ func TestOpenAPIDescribesEveryRoute(t *testing.T) {
 	eachOperation(document, func(name string, _ map[string]any) { described = append(described, name) })
 	slices.Sort(described)
 	want := []string{
+		"GET /api/v1/audit", "GET /api/v1/audit/export",
 		"GET /api/v1/channels", "GET /api/v1/channels/{name}", "GET /api/v1/channels/{name}/history", "GET /api/v1/channels/{name}/members",
 		"GET /api/v1/channels/{name}/subscribers", "GET /api/v1/events/{id}", "POST /api/v1/broadcast",
 		"POST /api/v1/broadcast/batch", "POST /api/v1/connections/{socketId}/disconnect", "POST /api/v1/events",
@@ -115,9 +116,13 @@ func checkResponses(t *testing.T, name string, op map[string]any) {
 func checkContent(t *testing.T, name string, holder map[string]any) {
 	t.Helper()
 	content, _ := holder["content"].(map[string]any)
-	media, _ := content["application/json"].(map[string]any)
-	if media["schema"] == nil || media["example"] == nil {
-		t.Errorf("%s has no schema or no example", name)
+	if len(content) == 0 {
+		t.Errorf("%s has no content", name)
+	}
+	for kind, media := range content {
+		if media := media.(map[string]any); media["schema"] == nil || media["example"] == nil {
+			t.Errorf("%s has no schema or no example of %s", name, kind)
+		}
 	}
 }
 

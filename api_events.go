@@ -78,7 +78,7 @@ func (a *api) events() {
 			ID: id, Type: "user.registered", Timestamp: "2026-02-16T12:00:00.000Z",
 			UserID: "u-7", Payload: payload, IP: "203.0.113.7",
 		},
-		Webhooks: []any{}, Jobs: []any{}, Delivered: deliveredAnswer{WebSocket: 3, SSE: 1},
+		Audit: &exampleAudit, Webhooks: []any{}, Jobs: []any{}, Delivered: deliveredAnswer{WebSocket: 3, SSE: 1},
 	}, a.server.serveEvent)
 }
 

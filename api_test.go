@@ -34,6 +34,8 @@ var apiRoutes = []struct {
 	{"GET", "/api/v1/channels/kept/history", "", ScopeRead, 200},
 	{"GET", "/api/v1/channels/orders/members", "", ScopeRead, 200},
 	{"GET", "/api/v1/channels/orders/subscribers", "", ScopeRead, 200},
+	{"GET", "/api/v1/audit", "", ScopeAudit, 503}, // there is no store
+	{"GET", "/api/v1/audit/export", "", ScopeAudit, 503},
 	{"POST", "/api/v1/connections/1.2/disconnect", "", ScopeAdmin, 200},
 	{"POST", "/api/v1/users/u-1/disconnect", "", ScopeAdmin, 200},
 }

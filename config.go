@@ -68,6 +68,8 @@ type Config struct {
 
 	// Store keeps what has to last, such as one of the package sqlstore; nil: nothing outlives the process.
 	Store Store
+	// Redact says what the audit log keeps of a payload; nil: all of it.
+	Redact Redact
 
 	// Logger receives what an operator should know; nil means [slog.Default].
 	Logger *slog.Logger

@@ -139,7 +139,11 @@ func (s *Server) tellHandlers(ctx context.Context, e Event, who hearers) error {
 // record has an event last, where there is a store, which has the broker told; or it hands it to the broker.
 func (s *Server) record(ctx context.Context, e Event) (duplicate bool, err error) {
 	if store := s.config.Store; store != nil {
-		return store.Record(ctx, Record{e, auditOf(e)})
+		entry, err := s.auditOf(e)
+		if err != nil {
+			return false, err
+		}
+		return store.Record(ctx, Record{e, entry})
 	}
 	receipt, err := s.hand(ctx, e)
 	return receipt.Duplicate, err

@@ -2,7 +2,6 @@ package herald
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -44,6 +43,9 @@ type AuditLog interface {
 	WriteAudit(ctx context.Context, e AuditEntry) error
 	// Audit returns a page of entries, newest first.
 	Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error)
+	// ExportAudit calls each for every entry that the filters let pass, in the order of the chain. Before and Limit
+	// do not count. An error of each ends it.
+	ExportAudit(ctx context.Context, q AuditQuery, each func(AuditEntry) error) error
 }
 
 // AuditEntry is one entry of the audit log. Empty texts are absent. Seq, ID, RecordedAt and the hashes are the
@@ -117,16 +119,4 @@ func (n storeNode) Deliver(ctx context.Context, events []Event) error {
 	}
 	_, err := n.broker.Publish(ctx, publications...)
 	return err
-}
-
-// auditOf is what the audit log says of an event.
-func auditOf(e Event) AuditEntry {
-	payload, _ := e.Payload.(json.RawMessage)
-	actor := e.UserID
-	if actor == "" {
-		actor = "system"
-	}
-	return AuditEntry{
-		OccurredAt: e.Timestamp, Actor: actor, Action: e.Type, IP: e.IP, Outcome: "success", EventID: e.ID, Payload: payload,
-	}
 }

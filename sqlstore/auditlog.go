@@ -24,38 +24,39 @@ func (s *Store) Audit(ctx context.Context, q herald.AuditQuery) ([]herald.AuditE
 		entries = append(entries, herald.AuditEntry(e))
 		return err
 	}, query, args...)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	return entries, nil
+	return entries, storeError(err)
 }
 
 func auditQuery(q herald.AuditQuery) (query string, args []any) {
-	var where []string
-	add := func(condition string, values ...any) {
-		where, args = append(where, condition), append(args, values...)
+	where, args := auditFilters(q)
+	if q.Before.Seq > 0 {
+		where += " AND (occurred_at, seq) < (?, ?)"
+		args = append(args, q.Before.OccurredAt.UnixMilli(), int64(q.Before.Seq))
+	}
+	if where != "" {
+		where = " WHERE" + strings.TrimPrefix(where, " AND")
+	}
+	return "SELECT " + entryColumns + " FROM herald_audit" + where + " ORDER BY occurred_at DESC, seq DESC LIMIT ?", append(args, q.Limit)
+}
+
+// auditFilters are the conditions of a query, each of which begins with AND.
+func auditFilters(q herald.AuditQuery) (where string, args []any) {
+	add := func(condition string, value any) {
+		where, args = where+" AND "+condition+" ?", append(args, value)
 	}
 	if q.Actor != "" {
-		add("actor = ?", q.Actor)
+		add("actor =", q.Actor)
 	}
 	if q.Action != "" {
-		add("action = ?", q.Action)
+		add("action =", q.Action)
 	}
 	if !q.From.IsZero() {
-		add("occurred_at >= ?", q.From.UnixMilli())
+		add("occurred_at >=", q.From.UnixMilli())
 	}
 	if !q.To.IsZero() {
-		add("occurred_at < ?", q.To.UnixMilli())
+		add("occurred_at <", q.To.UnixMilli())
 	}
-	if q.Before.Seq > 0 {
-		add("(occurred_at, seq) < (?, ?)", q.Before.OccurredAt.UnixMilli(), int64(q.Before.Seq))
-	}
-	query = "SELECT " + entryColumns + " FROM herald_audit"
-	if len(where) > 0 {
-		query += " WHERE " + strings.Join(where, " AND ")
-	}
-	query += " ORDER BY occurred_at DESC, seq DESC LIMIT ?"
-	return query, append(args, q.Limit)
+	return where, args
 }
 
 // Event implements herald.Facts.
@@ -76,20 +77,50 @@ func (s *Store) Event(ctx context.Context, id string) (e herald.Event, entry her
 	return e, entry, err == nil, storeError(err)
 }
 
-func storeError(err error) error {
-	if err == nil {
+// ExportAudit implements herald.AuditLog.
+func (s *Store) ExportAudit(ctx context.Context, q herald.AuditQuery, each func(herald.AuditEntry) error) error {
+	where, args := auditFilters(q)
+	failed := errors.New("") // of each, which is its caller's
+	err := s.eachEntry(ctx, 0, where, args, func(e *audit.Entry) error {
+		if err := each(herald.AuditEntry(*e)); err != nil {
+			failed = err
+			return err
+		}
 		return nil
+	})
+	if errors.Is(err, failed) {
+		return err
 	}
-	return unavailable(err)
+	return storeError(err)
 }
 
-// verifyPage is how many entries are read at once.
-const verifyPage = 5000
+// entriesPage is how many entries are read at once. The database is free between the pages.
+const entriesPage = 5000
+
+// eachEntry calls each for the entries behind a number, oldest first. The condition begins with AND, or is empty.
+func (s *Store) eachEntry(ctx context.Context, after uint64, condition string, args []any, each func(*audit.Entry) error) error {
+	query := "SELECT " + entryColumns + " FROM herald_audit WHERE seq > ?" + condition + " ORDER BY seq LIMIT ?"
+	for {
+		n := 0
+		err := s.db.query(ctx, func(r row) error {
+			n++
+			e, err := scanEntry(r)
+			if err != nil {
+				return err
+			}
+			after = e.Seq
+			return each(&e)
+		}, query, append(append([]any{int64(after)}, args...), entriesPage)...)
+		if err != nil || n < entriesPage {
+			return err
+		}
+	}
+}
 
 // Verify computes the chain again, calling seen after every few thousand entries, and returns how many entries there
 // are. The error is an [herald.AuditBreak] where an entry breaks it.
 func (s *Store) Verify(ctx context.Context, seen func(entries uint64)) (entries uint64, err error) {
-	from, err := s.lastCheckpoint(ctx)
+	from, err := s.lastCheckpoint(ctx, s.db)
 	if err != nil {
 		return 0, err
 	}
@@ -98,42 +129,21 @@ func (s *Store) Verify(ctx context.Context, seen func(entries uint64)) (entries 
 		return 0, err
 	}
 	v := audit.NewVerifier(from.seq, from.hash)
-	for {
-		n := 0
-		last, _ := v.Last()
-		err := s.db.query(ctx, func(r row) error {
-			n++
-			e, err := scanEntry(r)
-			if err != nil {
-				return err
-			}
-			return v.Next(&e)
-		}, "SELECT "+entryColumns+" FROM herald_audit WHERE seq > ? ORDER BY seq LIMIT ?", int64(last), verifyPage)
-		entries += uint64(n)
-		var broken *audit.Break
-		if errors.As(err, &broken) {
-			return entries, &herald.AuditBreak{Seq: broken.Seq, ID: broken.ID, Why: broken.Why}
-		}
-		if err != nil {
-			return entries, err
-		}
-		if n == 0 {
-			break
-		}
-		if seen != nil {
+	err = s.eachEntry(ctx, from.seq, "", nil, func(e *audit.Entry) error {
+		entries++
+		if seen != nil && entries%entriesPage == 0 {
 			seen(entries)
 		}
+		return v.Next(e)
+	})
+	if broken, ok := errors.AsType[*audit.Break](err); ok {
+		return entries, &herald.AuditBreak{Seq: broken.Seq, ID: broken.ID, Why: broken.Why}
+	}
+	if err != nil {
+		return entries, err
 	}
 	if seq, _ := v.Last(); seq < end.seq {
 		return entries, &herald.AuditBreak{Seq: seq + 1, Why: fmt.Sprintf("the newest entries are missing: there were %d", end.seq)}
 	}
 	return entries, nil
-}
-
-// lastCheckpoint is where entries were removed up to; without any it is the start of the chain.
-func (s *Store) lastCheckpoint(ctx context.Context) (head, error) {
-	h := head{hash: audit.Start}
-	err := s.db.query(ctx, func(r row) error { return r.Scan(&h.seq, &h.hash) },
-		"SELECT seq, hash FROM herald_audit_checkpoints ORDER BY seq DESC LIMIT 1")
-	return h, err
 }

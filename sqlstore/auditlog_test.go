@@ -13,7 +13,7 @@ import (
 
 func TestTheAuditLogIsAppendOnly(t *testing.T) {
 	overEach(t, func(t *testing.T, storeURL string) {
-		r := start(t, storeURL)
+		r := run(t, storeURL)
 		r.record(t, event(1))
 		for _, statement := range []string{"UPDATE herald_audit SET actor = 'bob'", "DELETE FROM herald_audit"} {
 			err := r.db.write(t.Context(), func(tx tx) error {
@@ -30,7 +30,7 @@ func TestTheAuditLogIsAppendOnly(t *testing.T) {
 // TestVerifyNamesTheFlippedByte flips one in each column of an entry, past the triggers.
 func TestVerifyNamesTheFlippedByte(t *testing.T) {
 	overEach(t, func(t *testing.T, storeURL string) {
-		r := start(t, storeURL)
+		r := run(t, storeURL)
 		for n := range 5 {
 			rec := event(n)
 			rec.Audit.Target, rec.Audit.UserAgent, rec.Audit.RequestID = "user/1", "curl", "r-1"
@@ -122,7 +122,7 @@ func (r *rig) unspoil(t testing.TB, column string, was any) {
 
 func TestAuditIsFilteredAndPaged(t *testing.T) {
 	overEach(t, func(t *testing.T, storeURL string) {
-		r := start(t, storeURL)
+		r := run(t, storeURL)
 		for n := range 30 {
 			err := r.WriteAudit(t.Context(), herald.AuditEntry{
 				OccurredAt: occurred.Add(time.Duration(n/2) * time.Second), Actor: []string{"ann", "bob", "cid"}[n%3],
@@ -187,7 +187,7 @@ func (r *rig) targets(t testing.TB, q herald.AuditQuery) (targets []string) {
 
 // TestAuditQueriesAreRangesOfIndexes: none of them scans the table or sorts what it has found.
 func TestAuditQueriesAreRangesOfIndexes(t *testing.T) {
-	r := start(t, "sqlite::memory:")
+	r := run(t, "sqlite::memory:")
 	for n := range 1 << 5 {
 		q := herald.AuditQuery{Limit: 10}
 		if n&1 > 0 {

@@ -43,7 +43,7 @@ var errOver = errors.New("the store is not running")
 func (c *commits) do(ctx context.Context, f *fact) error {
 	r := &recording{f, make(chan error, 1)}
 	if !c.add(r) {
-		return unavailable(errOver)
+		return storeError(errOver)
 	}
 	select {
 	case err := <-r.done:
@@ -107,14 +107,15 @@ func (c *commits) drain(ctx context.Context) {
 	}
 }
 
-// settle commits all together or, where that fails, each alone, so that one that cannot be stored fails alone.
+// settle commits all together or, where the database does not take what they have, each alone, so that one that cannot
+// be stored fails alone.
 func (c *commits) settle(ctx context.Context, taken []*recording) {
 	facts := make([]*fact, len(taken))
 	for i, r := range taken {
 		facts[i] = r.fact
 	}
 	err := c.within(ctx, facts)
-	if err == nil || len(taken) == 1 {
+	if !isOfContent(err) || len(taken) == 1 {
 		for _, r := range taken {
 			r.done <- err
 		}

@@ -67,7 +67,7 @@ func TestACrashLosesNothing(t *testing.T) {
 					accepted[id] = true
 				}
 			}
-			r := start(t, storeURL)
+			r := run(t, storeURL)
 			kept := map[string]bool{}
 			err := r.db.query(t.Context(), func(row row) error {
 				var id string

@@ -124,8 +124,8 @@ func open1(t testing.TB, storeURL string) *Store {
 	return s
 }
 
-// start opens a store and runs it until the test ends.
-func start(t testing.TB, storeURL string) *rig {
+// run opens a store and runs it until the test ends.
+func run(t testing.TB, storeURL string) *rig {
 	t.Helper()
 	r := &rig{Store: open1(t, storeURL), node: newNode()}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -76,13 +76,8 @@ func (s *Store) commit(ctx context.Context, facts []*fact) error {
 		}
 		return s.store(ctx, t, fresh, head)
 	})
-	if ctx.Err() == nil {
-		s.note(storeFailure(err))
-	}
-	if err != nil {
-		return unavailable(err)
-	}
-	return nil
+	s.note(illness(err))
+	return storeError(err)
 }
 
 // store inserts facts that are numbered and sealed.
@@ -115,6 +110,9 @@ type head struct {
 	seq  uint64
 	hash string
 }
+
+// start is before the first entry.
+var start = head{hash: audit.Start}
 
 // lockHead has this transaction be the only one that writes entries. In SQLite there is only one that writes.
 func (s *Store) lockHead(ctx context.Context, t tx) (h head, err error) {
@@ -204,14 +202,6 @@ func (t *text) Scan(value any) error {
 		return errors.New("a text is expected")
 	}
 	return nil
-}
-
-// storeFailure is an error that says that the store cannot be written to, and not that a caller has hung up.
-func storeFailure(err error) error {
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
 }
 
 // begin writes the rows of which there is one.

@@ -18,7 +18,7 @@ type sqliteDB struct{ writer, readers *sql.DB }
 
 // pragmas go into the data source's name, so that every connection of a pool has them. With WAL readers and the writer
 // do not wait for each other; synchronous=FULL writes a commit to the disk before it is one.
-const pragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=temp_store(MEMORY)"
+const pragmas = "_pragma=busy_timeout(2000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=temp_store(MEMORY)"
 
 // openSQLite opens a file, or ":memory:".
 func openSQLite(ctx context.Context, path string) (*sqliteDB, error) {

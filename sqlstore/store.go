@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,6 +28,10 @@ const (
 type Config struct {
 	// Logger is told what the store mends by itself; nil: slog.Default().
 	Logger *slog.Logger
+	// AuditRetention is how long entries of the audit log are kept, with their events; 0: for ever. It needs a
+	// SigningKey, which signs the checkpoint that stays in the place of what was removed.
+	AuditRetention time.Duration
+	SigningKey     ed25519.PrivateKey
 
 	clock clock.Clock // nil: the system's
 }
@@ -41,6 +46,9 @@ type Store struct {
 	self    string // this node, among those that share a Postgres
 	commits *commits
 	news    chan struct{} // holds one when there may be events to hand on
+	// retention is for how long the audit log keeps entries, and key signs for those that it does not.
+	retention time.Duration
+	key       ed25519.PrivateKey
 
 	mu   sync.Mutex // guards the field below
 	sick error      // why nothing can be written; nil: it can
@@ -53,6 +61,10 @@ type Store struct {
 func Open(ctx context.Context, storeURL string, config Config) (*Store, error) {
 	s := &Store{
 		log: config.Logger, clock: config.clock, self: uuid.NewString(), news: make(chan struct{}, 1),
+		retention: config.AuditRetention, key: config.SigningKey,
+	}
+	if s.retention < 0 || s.retention > 0 && s.key == nil {
+		return nil, errors.New("sqlstore: AuditRetention must be positive, and needs a SigningKey")
 	}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -97,6 +109,7 @@ func (s *Store) Run(ctx context.Context, node herald.StoreNode) error {
 	wg.Go(func() { s.commits.run(ctx) })
 	wg.Go(func() { s.db.listen(ctx, s.wake) })
 	wg.Go(func() { s.watch(ctx) })
+	wg.Go(func() { s.prune(ctx) })
 	s.handOn(ctx, node)
 	return nil
 }
@@ -129,7 +142,7 @@ func (s *Store) note(err error) {
 	}
 	s.sick = nil
 	if err != nil {
-		s.sick = unavailable(err)
+		s.sick = storeError(err)
 	}
 }
 
@@ -168,9 +181,4 @@ func (s *Store) probe(ctx context.Context) {
 	if ctx.Err() == nil {
 		s.note(err)
 	}
-}
-
-// unavailable is the refusal of what the store cannot do now.
-func unavailable(err error) error {
-	return &herald.Error{Code: herald.CodeUnavailable, Message: "the store is unavailable", Err: err}
 }

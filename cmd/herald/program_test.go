@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -55,6 +56,7 @@ type program struct {
 // start runs the program beside the test; when the test ends, so does it.
 func start(t *testing.T, env []string, args ...string) *program {
 	t.Helper()
+	env = withStore(t, env, args)
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &program{stdout: newConsole(), stderr: newConsole(), signals: make(chan os.Signal, 6), end: cancel, done: make(chan struct{})}
 	go func() {
@@ -70,6 +72,16 @@ func start(t *testing.T, env []string, args ...string) *program {
 	}()
 	t.Cleanup(func() { cancel(); <-p.done })
 	return p
+}
+
+// withStore gives a server that would keep things in the working directory a directory of its own.
+func withStore(t *testing.T, env, args []string) []string {
+	t.Helper()
+	isServer := len(args) > 0 && (args[0] == "serve" || args[0] == "audit")
+	if !isServer || strings.Contains(strings.ToLower(strings.Join(slices.Concat(args, env), " ")), "store") {
+		return env
+	}
+	return append(slices.Clone(env), "HERALD_STORE_URL=sqlite:"+filepath.Join(t.TempDir(), "herald.db"))
 }
 
 // await waits until the pattern is printed and returns its groups; a program that ends without is a
@@ -112,6 +124,7 @@ func invoke(t *testing.T, env []string, args ...string) result {
 
 func invokeWith(t *testing.T, stdin string, env []string, args ...string) result {
 	t.Helper()
+	env = withStore(t, env, args)
 	var stdout, stderr strings.Builder
 	status := run(t.Context(), process{
 		args:    args,

@@ -80,6 +80,7 @@ func TestEverySettingReachesItsPlace(t *testing.T) {
 		"sse_retry":                {"500ms", func(o *options) any { return o.herald.KeepAlive.SSERetry }, 500 * time.Millisecond},
 		"redis_url":                {"redis://r.example.com:6380", func(o *options) any { return o.redis.URL }, "redis://r.example.com:6380"},
 		"redis_prefix":             {"shop", func(o *options) any { return o.redis.Prefix }, "shop"},
+		"store_url":                {"postgres://p.example.com/herald", func(o *options) any { return o.storeURL }, "postgres://p.example.com/herald"},
 		"log_level":                {"debug", func(o *options) any { return o.logLevel }, slog.LevelDebug},
 		"log_format":               {"json", func(o *options) any { return o.logFormat }, "json"},
 	}
