@@ -42,6 +42,7 @@ func newAPI(s *Server, patience time.Duration) *api {
 	a.channels()
 	a.history()
 	a.audit()
+	a.jobs()
 	a.disconnects()
 	a.document()
 	a.elsewhere()
@@ -54,7 +55,8 @@ type operation struct {
 	ID, Summary, Description string
 	Tag                      string
 	Scope                    Scope // what an API key must have
-	Status                   int   // of success; 0 is 200
+	Status                   int   // of success; 0 is 200. With 204 there is no body
+	Other                    int   // another status of success, of an answer that has it; 0: there is none
 	Params                   []*huma.Param
 	Body                     any // an example; its type is the schema. Nil: the operation takes none
 	MaxBody                  int // bytes
@@ -80,7 +82,16 @@ func register[Answer any](a *api, op operation, example Answer, serve func(*http
 			a.refuse(w, r, err)
 			return
 		}
-		writeJSON(w, op.Status, answer)
+		status := op.Status
+		if a, ok := any(answer).(interface{ status() int }); ok {
+			status = a.status()
+		}
+		if status == http.StatusNoContent {
+			w.Header().Set("Cache-Control", "no-store")
+			w.WriteHeader(status)
+			return
+		}
+		writeJSON(w, status, answer)
 	})
 }
 
@@ -166,12 +177,15 @@ func asAPIError(err error) *Error {
 	return e
 }
 
-// elsewhere answers what no route does: another method on a known path, and every other path.
+// elsewhere answers what no route does: another method on a known path, and every other path. It has a mux of its own,
+// since a route of one method and a narrower path of all methods would exclude each other.
 func (a *api) elsewhere() {
+	paths := http.NewServeMux()
 	for path, item := range a.huma.OpenAPI().Paths {
-		a.mux.HandleFunc(path, a.otherMethod(allowedMethods(item)))
+		paths.HandleFunc(path, a.otherMethod(allowedMethods(item)))
 	}
-	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	a.mux.Handle("/", paths)
+	paths.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, refuse(CodeNotFound, "there is no such route"))
 	})
 }

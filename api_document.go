@@ -16,6 +16,7 @@ const (
 	tagBroadcast   = "Broadcast"
 	tagEvents      = "Events"
 	tagAudit       = "Audit"
+	tagJobs        = "Jobs"
 	tagChannels    = "Channels"
 	tagConnections = "Connections"
 )
@@ -57,6 +58,7 @@ func newDocument() *huma.OpenAPI {
 			{Name: tagBroadcast, Description: "Say something on channels"},
 			{Name: tagEvents, Description: "Record facts, and see what became of them"},
 			{Name: tagAudit, Description: "Who did what, when"},
+			{Name: tagJobs, Description: "See what runs in the background, and try again what has failed"},
 			{Name: tagChannels, Description: "See which channels there are, and who is on them"},
 			{Name: tagConnections, Description: "Cut connections off"},
 		},
@@ -106,11 +108,18 @@ func (a *api) describe(op operation, answer any) *huma.Operation {
 		Tags:        []string{op.Tag},
 		Parameters:  op.Params,
 		// Since 3.1 the list may name roles, which is what scopes of an API key are.
-		Security: []map[string][]string{{bearerScheme: {string(op.Scope)}}},
-		Responses: map[string]*huma.Response{strconv.Itoa(op.Status): {
-			Description: http.StatusText(op.Status),
-			Content:     describedBody(schemas, answer),
-		}},
+		Security:  []map[string][]string{{bearerScheme: {string(op.Scope)}}},
+		Responses: map[string]*huma.Response{},
+	}
+	for _, status := range []int{op.Status, op.Other} {
+		if status == 0 {
+			continue
+		}
+		success := &huma.Response{Description: http.StatusText(status)}
+		if status != http.StatusNoContent {
+			success.Content = describedBody(schemas, answer)
+		}
+		described.Responses[strconv.Itoa(status)] = success
 	}
 	refusals := append([]Code{CodeUnauthorized, CodeForbidden, CodeInternal, CodeUnavailable}, op.Refusals...)
 	if op.Body != nil {

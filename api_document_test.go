@@ -46,11 +46,12 @@ func TestOpenAPIDescribesEveryRoute(t *testing.T) {
 	eachOperation(document, func(name string, _ map[string]any) { described = append(described, name) })
 	slices.Sort(described)
 	want := []string{
-		"GET /api/v1/audit", "GET /api/v1/audit/export",
+		"DELETE /api/v1/jobs/{id}", "GET /api/v1/audit", "GET /api/v1/audit/export",
 		"GET /api/v1/channels", "GET /api/v1/channels/{name}", "GET /api/v1/channels/{name}/history", "GET /api/v1/channels/{name}/members",
-		"GET /api/v1/channels/{name}/subscribers", "GET /api/v1/events/{id}", "POST /api/v1/broadcast",
+		"GET /api/v1/channels/{name}/subscribers", "GET /api/v1/events/{id}",
+		"GET /api/v1/jobs", "GET /api/v1/jobs/stats", "GET /api/v1/jobs/{id}", "POST /api/v1/broadcast",
 		"POST /api/v1/broadcast/batch", "POST /api/v1/connections/{socketId}/disconnect", "POST /api/v1/events",
-		"POST /api/v1/users/{id}/disconnect",
+		"POST /api/v1/jobs/dead/retry", "POST /api/v1/jobs/{id}/retry", "POST /api/v1/users/{id}/disconnect",
 	}
 	if !slices.Equal(described, want) {
 		t.Errorf("got  %q\nwant %q", described, want)
@@ -98,12 +99,12 @@ func checkResponses(t *testing.T, name string, op map[string]any) {
 	responses := op["responses"].(map[string]any)
 	successes := 0
 	for status, response := range responses {
-		if strings.HasPrefix(status, "2") {
+		if strings.HasPrefix(status, "2") && status != "204" { // which has no content, and may stand beside another
 			successes++
 			checkContent(t, name+" "+status, response.(map[string]any))
 		}
 	}
-	if successes != 1 {
+	if successes != 1 && responses["204"] == nil {
 		t.Errorf("%s has %d responses of success, want 1", name, successes)
 	}
 	for _, status := range []string{"401", "403", "500", "503"} {

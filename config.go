@@ -68,6 +68,8 @@ type Config struct {
 
 	// Store keeps what has to last, such as one of the package sqlstore; nil: nothing outlives the process.
 	Store Store
+	// Jobs says how many background jobs run at once on this node; the store keeps them.
+	Jobs JobsConfig
 	// Redact says what the audit log keeps of a payload; nil: all of it.
 	Redact Redact
 
@@ -204,6 +206,7 @@ func (c Config) withDefaults() Config {
 	c.KeepAlive.HeartbeatInterval = cmp.Or(c.KeepAlive.HeartbeatInterval, 15*time.Second)
 	c.KeepAlive.EventHeartbeatInterval = cmp.Or(c.KeepAlive.EventHeartbeatInterval, 30*time.Second)
 	c.KeepAlive.SSERetry = cmp.Or(c.KeepAlive.SSERetry, 3*time.Second)
+	c.Jobs = c.Jobs.withDefaults()
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, 10*time.Second)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	if c.clock == nil {
@@ -254,6 +257,7 @@ func (c Config) validate() error {
 	v.notNegative("KeepAlive.HeartbeatInterval", int64(c.KeepAlive.HeartbeatInterval))
 	v.notNegative("KeepAlive.EventHeartbeatInterval", int64(c.KeepAlive.EventHeartbeatInterval))
 	v.notNegative("KeepAlive.SSERetry", int64(c.KeepAlive.SSERetry))
+	v.queues("Jobs.Queues", c.Jobs.Queues)
 	v.notNegative("DrainTimeout", int64(c.DrainTimeout))
 	return errors.Join(v.errs...)
 }

@@ -22,7 +22,7 @@ import (
 )
 
 // startStored starts a server with a store, which is closed when the test ends.
-func startStored(t *testing.T, storeURL string, config herald.Config) *heraldtest.Server {
+func startStored(t *testing.T, storeURL string, config herald.Config, prepare ...func(*herald.Server)) *heraldtest.Server {
 	t.Helper()
 	config = quiet(t, config)
 	store, err := sqlstore.Open(t.Context(), storeURL, sqlstore.Config{Logger: config.Logger})
@@ -35,7 +35,11 @@ func startStored(t *testing.T, storeURL string, config herald.Config) *heraldtes
 		}
 	})
 	config.Store = store
-	return heraldtest.Start(t, config)
+	return heraldtest.StartPrepared(t, config, func(srv *herald.Server) {
+		for _, p := range prepare {
+			p(srv)
+		}
+	})
 }
 
 const inMemory = "sqlite::memory:"

@@ -23,9 +23,10 @@ const (
 	maxRetryAfter = 5 * time.Second
 )
 
-// drain closes every connection over the drain time, and lets the handlers of the bus finish.
+// drain closes every connection over the drain time, and lets jobs and the handlers of the bus finish.
 func (s *Server) drain() {
 	s.state.Store(phaseDraining)
+	s.stopWork()
 	start := s.config.clock.Now()
 	part := func(hundredths time.Duration) time.Time {
 		return start.Add(s.config.DrainTimeout * hundredths / 100)
@@ -38,6 +39,7 @@ func (s *Server) drain() {
 	})
 	s.waitUntil(part(drainReading), s.loops.Empty())
 	s.endHandlers(part(drainHandlers), part(100))
+	s.awaitWork(part(100))
 }
 
 // endHandlers lets the bus's handlers finish, then cancels what is left of them. One that does not

@@ -43,6 +43,7 @@ type Server struct {
 	closeOnce func()
 	notRun    sync.Once // tells that Run was forgotten
 	strangers strangers // have been told of
+	work      work
 
 	mu     sync.Mutex         // guards retire
 	retire context.CancelFunc // ends what the access of now has running
@@ -77,6 +78,7 @@ func New(config Config) (*Server, error) {
 		closing: make(chan struct{}),
 		ended:   make(chan struct{}),
 	}
+	s.work.handlers = map[string]jobHandler{}
 	s.closeOnce = sync.OnceFunc(func() { close(s.closing) })
 	s.hub, s.loops = hub.New(socket.Config{
 		MaxQueue:      config.Limits.MaxQueue,
@@ -132,6 +134,7 @@ func (s *Server) Run(ctx context.Context) error {
 	storeEnded := make(chan error, 1)
 	if s.config.Store != nil {
 		wg.Go(func() { storeEnded <- s.config.Store.Run(looping, storeNode{s}) })
+		s.startWork(looping, &wg)
 	}
 	var err error
 	select {

@@ -6,26 +6,28 @@ import (
 	"time"
 )
 
-// Store keeps what has to last: the domain events and the audit log. [Config].Store takes one, such as that of the
+// Store keeps what has to last: the domain events, the audit log and the background jobs. [Config].Store takes one, such as that of the
 // package sqlstore; without it nothing outlives the process. What is committed to a store reaches the broker, also
 // where the process dies the next instant.
 //
 // The methods are safe for concurrent use and end with their context. One that the store cannot serve now fails with
 // [CodeUnavailable].
 type Store interface {
-	// Run serves a node until ctx ends. It is called once; what has come until then it still records.
+	// Run serves a node until ctx ends. It is called once; what has come until then it still records. Jobs are run by
+	// Work, which ends before.
 	Run(ctx context.Context, node StoreNode) error
 	// Check says why the store cannot serve now; nil: it can.
 	Check() error
 
 	Facts
 	AuditLog
+	JobStore
 }
 
 // Facts are the domain events that are kept.
 type Facts interface {
-	// Record keeps an event and its audit entry in one transaction, and returns when that is committed. The same
-	// event id again changes nothing and is a duplicate.
+	// Record keeps an event, its audit entry and the jobs of its durable handlers in one transaction, and returns when
+	// that is committed. The same event id again changes nothing and is a duplicate.
 	Record(ctx context.Context, r Record) (duplicate bool, err error)
 	// Event finds an event by its id, with its audit entry.
 	Event(ctx context.Context, id string) (e Event, entry AuditEntry, found bool, err error)
@@ -101,6 +103,8 @@ type StoreNode interface {
 	// Deliver takes events that are committed, in order, on to the broker. An error says that the store is to try
 	// again: some may have got there, and their ids are known then.
 	Deliver(ctx context.Context, events []Event) error
+	// Durable are the node's handlers of events whose calls are jobs: all events that it records are for them too.
+	Durable() []DurableHandler
 }
 
 // storeNode is a server as its store knows it.

@@ -55,6 +55,13 @@ func Start(t testing.TB, config herald.Config) *Server {
 	return srv.Listen(t, srv.Handler())
 }
 
+// StartPrepared is [Start] after prepare has said what is to be said before a server runs, such as who handles its jobs.
+func StartPrepared(t testing.TB, config herald.Config, prepare func(*herald.Server)) *Server {
+	t.Helper()
+	srv := newPrepared(t, config, prepare)
+	return srv.Listen(t, srv.Handler())
+}
+
 // StartOver is [Start] over a transport that the test chooses.
 func StartOver(t testing.TB, transport Transport, config herald.Config) *Server {
 	t.Helper()
@@ -72,6 +79,11 @@ func StartTLS(t testing.TB, config herald.Config) *Server {
 // New makes a server that runs until the test ends, for a test that mounts its handlers itself;
 // [Server.Listen] serves them.
 func New(t testing.TB, config herald.Config) *Server {
+	t.Helper()
+	return newPrepared(t, config, func(*herald.Server) {})
+}
+
+func newPrepared(t testing.TB, config herald.Config, prepare func(*herald.Server)) *Server {
 	t.Helper()
 	if config.Users.Secrets == nil && config.Users.JWKSURL == "" {
 		config.Users.Secrets = []string{JWTSecret}
@@ -92,6 +104,7 @@ func New(t testing.TB, config herald.Config) *Server {
 	if err != nil {
 		t.Fatalf("heraldtest: %v", err)
 	}
+	prepare(srv)
 	s := &Server{Server: srv, jwtSecret: first(config.Users.Secrets), authSecret: first(config.AuthSecrets)}
 	ended := make(chan error, 1)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,6 +16,8 @@ type database interface {
 	// listen calls woken when another process has written events, until ctx ends; where the database cannot
 	// tell it only waits for that.
 	listen(ctx context.Context, woken func())
+	// queue is the job queue in this database.
+	queue(log *slog.Logger) (queue, error)
 	close() error
 }
 

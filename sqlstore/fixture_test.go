@@ -62,6 +62,8 @@ type rig struct {
 
 // node is a node that writes down what it is to deliver.
 type node struct {
+	durable []herald.DurableHandler // set before it runs
+
 	mu     sync.Mutex // guards the fields below
 	told   []string   // ids
 	refuse bool
@@ -84,6 +86,9 @@ func (n *node) Deliver(_ context.Context, events []herald.Event) error {
 	n.news = make(chan struct{})
 	return nil
 }
+
+// Durable implements herald.StoreNode.
+func (n *node) Durable() []herald.DurableHandler { return n.durable }
 
 func (n *node) setRefuse(refuse bool) {
 	n.mu.Lock()
@@ -127,7 +132,13 @@ func open1(t testing.TB, storeURL string) *Store {
 // run opens a store and runs it until the test ends.
 func run(t testing.TB, storeURL string) *rig {
 	t.Helper()
-	r := &rig{Store: open1(t, storeURL), node: newNode()}
+	return runStore(t, open1(t, storeURL))
+}
+
+// runStore runs a store until the test ends.
+func runStore(t testing.TB, s *Store) *rig {
+	t.Helper()
+	r := &rig{Store: s, node: newNode()}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx, r.node) }()

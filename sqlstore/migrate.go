@@ -17,8 +17,18 @@ var migrations embed.FS
 // migrationLock is the key of Postgres' advisory lock that one migrating process holds.
 const migrationLock = 0x4e7a1d
 
-// migrate brings the schema to this version, in one transaction.
-func migrate(ctx context.Context, db database, dialect string) error {
+// migrate brings the schema to this version, in one transaction, and that of the queue.
+func migrate(ctx context.Context, db database, dialect string, q queue) error {
+	if dialect == postgres { // the queue's migrations have transactions of their own, and this one holds the lock
+		return migrateOwn(ctx, db, dialect, func() error { return q.migrate(ctx) })
+	}
+	if err := migrateOwn(ctx, db, dialect, func() error { return nil }); err != nil {
+		return err
+	}
+	return q.migrate(ctx)
+}
+
+func migrateOwn(ctx context.Context, db database, dialect string, last func() error) error {
 	names, err := fs.Glob(migrations, "migrations/"+dialect+"/*.sql")
 	if err != nil {
 		return err
@@ -49,7 +59,7 @@ func migrate(ctx context.Context, db database, dialect string) error {
 				return err
 			}
 		}
-		return nil
+		return last()
 	})
 }
 

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 )
 
 // postgresDB is a Postgres.
@@ -19,10 +23,17 @@ type postgresDB struct {
 // newsChannel is the channel of NOTIFY on which it is told that there are events.
 const newsChannel = "herald_events"
 
+// poolSize is how many connections a node has where the URL does not say: one commits, and the queue, which ends jobs
+// while it looks for others, and readers need some too.
+const poolSize = 10
+
 func openPostgres(ctx context.Context, storeURL string) (*postgresDB, error) {
 	config, err := pgxpool.ParseConfig(storeURL)
 	if err != nil {
 		return nil, err
+	}
+	if !strings.Contains(storeURL, "pool_max_conns") {
+		config.MaxConns = max(config.MaxConns, poolSize)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
@@ -42,6 +53,19 @@ func (d *postgresDB) write(ctx context.Context, do func(tx) error) error {
 func (d *postgresDB) query(ctx context.Context, each func(row) error, query string, args ...any) error {
 	rows, err := d.pool.Query(ctx, d.numbered.of(query), args...)
 	return eachOf(rows, err, each)
+}
+
+// postgresPoll is how often a node looks for jobs of which it was not told: notifications are left out where many jobs
+// are inserted, and those whose time has come have none.
+const postgresPoll = 100 * time.Millisecond
+
+func (d *postgresDB) queue(log *slog.Logger) (queue, error) {
+	return newQueue(&riverQueue[pgx.Tx]{
+		newDriver: func() riverdriver.Driver[pgx.Tx] { return riverpgxv5.New(d.pool) },
+		raw:       func(t tx) pgx.Tx { return t.(pgxTx).Tx },
+		poll:      postgresPoll,
+		log:       log,
+	})
 }
 
 func (d *postgresDB) close() error {

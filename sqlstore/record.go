@@ -14,10 +14,11 @@ import (
 	"github.com/herald-events/herald/internal/audit"
 )
 
-// fact is something that is to be recorded: an audit entry, with the event that it is of.
+// fact is something that is to be recorded: an audit entry, with the event that it is of, or jobs.
 type fact struct {
 	event *herald.Event // nil: the entry is the application's own
-	entry audit.Entry   // without seq and hashes
+	entry audit.Entry   // without seq and hashes; without an id there is none
+	jobs  []*job        // beside those that the event makes
 
 	isDuplicate bool // set by the commit: the event's id is known
 }
@@ -53,31 +54,53 @@ func newEntry(e herald.AuditEntry, now time.Time) audit.Entry {
 
 // commit records facts in one transaction.
 func (s *Store) commit(ctx context.Context, facts []*fact) error {
+	var jobs []*job
 	err := s.db.write(ctx, func(t tx) error {
-		for _, f := range facts {
-			f.isDuplicate = false
-		}
-		head, err := s.lockHead(ctx, t)
+		fresh, err := s.chain(ctx, t, facts)
 		if err != nil {
 			return err
 		}
-		if err := markKnown(ctx, t, facts); err != nil {
+		if jobs, err = s.jobsOf(ctx, t, fresh); err != nil {
 			return err
 		}
-		fresh := slices.DeleteFunc(slices.Clone(facts), func(f *fact) bool { return f.isDuplicate })
-		if len(fresh) == 0 {
-			return nil
-		}
-		for _, f := range fresh {
-			head.seq++
-			f.entry.Seq = head.seq
-			f.entry.Seal(head.hash)
-			head.hash = f.entry.Hash
-		}
-		return s.store(ctx, t, fresh, head)
+		return s.insertJobs(ctx, t, jobs)
 	})
 	s.note(illness(err))
-	return storeError(err)
+	if err != nil {
+		return storeError(err)
+	}
+	s.queue.inserted(jobs)
+	return nil
+}
+
+// chain appends the entries of facts to the audit log, with their events, and returns the facts that are not known yet.
+func (s *Store) chain(ctx context.Context, t tx, facts []*fact) (fresh []*fact, err error) {
+	hasEntry := func(f *fact) bool { return f.entry.ID != "" }
+	for _, f := range facts {
+		f.isDuplicate = false
+	}
+	if !slices.ContainsFunc(facts, hasEntry) {
+		return facts, nil
+	}
+	head, err := s.lockHead(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	if err := markKnown(ctx, t, facts); err != nil {
+		return nil, err
+	}
+	fresh = slices.DeleteFunc(slices.Clone(facts), func(f *fact) bool { return f.isDuplicate })
+	entries := slices.DeleteFunc(slices.Clone(fresh), func(f *fact) bool { return !hasEntry(f) })
+	if len(entries) == 0 {
+		return fresh, nil
+	}
+	for _, f := range entries {
+		head.seq++
+		f.entry.Seq = head.seq
+		f.entry.Seal(head.hash)
+		head.hash = f.entry.Hash
+	}
+	return fresh, s.store(ctx, t, entries, head)
 }
 
 // store inserts facts that are numbered and sealed.

@@ -5,11 +5,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
+	"github.com/riverqueue/river/riverdriver"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
@@ -68,6 +71,18 @@ func (d *sqliteDB) query(ctx context.Context, each func(row) error, query string
 }
 
 func (d *sqliteDB) listen(ctx context.Context, _ func()) { <-ctx.Done() }
+
+// sqlitePoll is how often jobs are looked for of which nobody is told: those whose time has come.
+const sqlitePoll = 50 * time.Millisecond
+
+func (d *sqliteDB) queue(log *slog.Logger) (queue, error) {
+	return newQueue(&riverQueue[*sql.Tx]{
+		newDriver: func() riverdriver.Driver[*sql.Tx] { return newSQLiteDriver(d.writer) },
+		raw:       func(t tx) *sql.Tx { return t.(sqlTx).Tx },
+		poll:      sqlitePoll,
+		log:       log,
+	})
+}
 
 func (d *sqliteDB) close() error { return errors.Join(d.readers.Close(), d.writer.Close()) }
 

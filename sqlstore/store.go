@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -34,9 +35,10 @@ type Config struct {
 	SigningKey     ed25519.PrivateKey
 
 	clock clock.Clock // nil: the system's
+	times jobTimes    // zero: those of defaultTimes
 }
 
-// Store keeps what has to last. Its methods are safe for concurrent use.
+// Store keeps what has to last, and runs jobs. Its methods are safe for concurrent use.
 type Store struct {
 	// Immutable after Open.
 	db      database
@@ -45,10 +47,15 @@ type Store struct {
 	clock   clock.Clock
 	self    string // this node, among those that share a Postgres
 	commits *commits
+	queue   queue
+	sql     jobSQL
+	times   jobTimes
 	news    chan struct{} // holds one when there may be events to hand on
 	// retention is for how long the audit log keeps entries, and key signs for those that it does not.
 	retention time.Duration
 	key       ed25519.PrivateKey
+
+	own []herald.DurableHandler // set by Run, before anything is committed
 
 	mu   sync.Mutex // guards the field below
 	sick error      // why nothing can be written; nil: it can
@@ -60,7 +67,7 @@ type Store struct {
 // ctx bounds that. [Store.Close] closes it.
 func Open(ctx context.Context, storeURL string, config Config) (*Store, error) {
 	s := &Store{
-		log: config.Logger, clock: config.clock, self: uuid.NewString(), news: make(chan struct{}, 1),
+		log: config.Logger, clock: config.clock, times: cmp.Or(config.times, defaultTimes), self: uuid.NewString(), news: make(chan struct{}, 1),
 		retention: config.AuditRetention, key: config.SigningKey,
 	}
 	if s.retention < 0 || s.retention > 0 && s.key == nil {
@@ -78,7 +85,11 @@ func Open(ctx context.Context, storeURL string, config Config) (*Store, error) {
 	}
 	s.closeOnce = sync.OnceValue(s.db.close)
 	s.commits = newCommits(s.commit)
-	if err := migrate(ctx, s.db, s.dialect); err != nil {
+	s.sql = jobSQLOf(s.dialect)
+	if s.queue, err = s.db.queue(s.log); err != nil {
+		return nil, fmt.Errorf("sqlstore: %w", errors.Join(err, s.Close()))
+	}
+	if err := migrate(ctx, s.db, s.dialect, s.queue); err != nil {
 		return nil, fmt.Errorf("sqlstore: %w", errors.Join(err, s.Close()))
 	}
 	if err := s.begin(ctx); err != nil {
@@ -106,6 +117,7 @@ func (s *Store) Close() error { return s.closeOnce() }
 func (s *Store) Run(ctx context.Context, node herald.StoreNode) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	s.own = node.Durable()
 	wg.Go(func() { s.commits.run(ctx) })
 	wg.Go(func() { s.db.listen(ctx, s.wake) })
 	wg.Go(func() { s.watch(ctx) })

@@ -1,0 +1,373 @@
+package sqlstore
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/herald-events/herald"
+)
+
+func TestAnUnknownTypeIsDead(t *testing.T) {
+	overEach(t, func(t *testing.T, storeURL string) {
+		r := startQuick(t, storeURL)
+		w := work(t, r, newJobNode(handlers{"known": func(context.Context, herald.Job) error { return nil }}))
+		unknown := r.submit(t, newJob("unknown", "1"))
+		r.awaitJob(t, r.submit(t, newJob("known", "1")).ID, herald.JobCompleted)
+		dead := r.awaitJob(t, unknown.ID, herald.JobDead)
+		if !strings.Contains(dead.LastError, "no node has a handler") || dead.Attempts != 0 {
+			t.Errorf("dead %+v", dead)
+		}
+		if storeURL == "sqlite::memory:" { // which is gone with its process
+			return
+		}
+		w.stopWork()
+		r.stop()
+		next := startJobs(t, storeURL, newJobNode(handlers{"unknown": func(context.Context, herald.Job) error { return nil }}))
+		if _, err := next.RetryJob(t.Context(), unknown.ID); err != nil {
+			t.Fatalf("RetryJob: %v", err)
+		}
+		next.awaitJob(t, unknown.ID, herald.JobCompleted)
+	})
+}
+
+// TestTypesOfOtherNodesAreKnown: a node leaves jobs alone that another one handles.
+func TestTypesOfOtherNodesAreKnown(t *testing.T) {
+	storeURL := server(t).Database()
+	release := make(chan struct{})
+	node := newJobNode(handlers{"theirs": func(context.Context, herald.Job) error { <-release; return nil }})
+	node.plan.Queues = map[string]int{"other": 1}
+	startJobs(t, storeURL, node)
+	mine := startJobs(t, storeURL, newJobNode(handlers{"mine": func(context.Context, herald.Job) error { return nil }}))
+	theirs := newJob("theirs", "1")
+	theirs.Queue = "other"
+	running, waiting := mine.submit(t, theirs), mine.submit(t, theirs)
+	unknown := mine.submit(t, newJob("unknown", "1"))
+	mine.awaitJob(t, unknown.ID, herald.JobDead) // by then the others could have been
+	mine.awaitJob(t, waiting.ID, herald.JobPending)
+	close(release)
+	mine.awaitJob(t, running.ID, herald.JobCompleted)
+	mine.awaitJob(t, waiting.ID, herald.JobCompleted)
+}
+
+func TestTwoNodesRunEachJobOnce(t *testing.T) {
+	storeURL := server(t).Database()
+	var mu sync.Mutex
+	ran := map[int64]int{}
+	byNode := map[string]int{}
+	nodes := make([]*jobRig, 2)
+	for i := range nodes {
+		nodes[i] = startJobs(t, storeURL, newJobNode(handlers{"any": func(_ context.Context, j herald.Job) error {
+			mu.Lock()
+			defer mu.Unlock()
+			ran[j.ID]++
+			byNode[fmt.Sprint(i)]++
+			return nil
+		}}))
+	}
+	const each = 300
+	var wg sync.WaitGroup
+	for _, r := range nodes {
+		for range 4 {
+			wg.Go(func() {
+				for range each / 4 {
+					r.submit(t, newJob("any", "1"))
+				}
+			})
+		}
+	}
+	wg.Wait()
+	nodes[0].stats(t, herald.JobStats{herald.JobCompleted: 2 * each})
+	mu.Lock()
+	defer mu.Unlock()
+	for id, n := range ran {
+		if n != 1 {
+			t.Errorf("job %d ran %d times", id, n)
+		}
+	}
+	if len(ran) != 2*each || len(byNode) != 2 {
+		t.Errorf("%d jobs ran, on %v; want %d, on both nodes", len(ran), byNode, 2*each)
+	}
+}
+
+// TestShutdownLetsJobsFinish: those that run, within the grace. One that hangs is there at the next start.
+func TestShutdownLetsJobsFinish(t *testing.T) {
+	overEach(t, func(t *testing.T, storeURL string) {
+		started, end := make(chan struct{}, 10), make(chan struct{})
+		hang := make(chan struct{})
+		t.Cleanup(func() { close(hang) })
+		r := startQuick(t, storeURL)
+		w := work(t, r, newJobNode(handlers{
+			"slow": func(context.Context, herald.Job) error { started <- struct{}{}; <-end; return nil },
+			"polite": func(ctx context.Context, _ herald.Job) error {
+				started <- struct{}{}
+				<-ctx.Done()
+				return ctx.Err()
+			},
+			"hung": func(context.Context, herald.Job) error { started <- struct{}{}; <-hang; return nil },
+		}))
+		slow, polite, hung := r.submit(t, newJob("slow", "1")), r.submit(t, newJob("polite", "1")), r.submit(t, newJob("hung", "1"))
+		for range 3 {
+			receive(t, started)
+		}
+		stopped := make(chan struct{})
+		go func() {
+			defer close(stopped)
+			w.stopWork()
+		}()
+		late := r.submit(t, newJob("slow", "1"))
+		close(end)
+		receive(t, stopped)
+		r.awaitJob(t, slow.ID, herald.JobCompleted)
+		for _, id := range []int64{polite.ID, hung.ID} {
+			if j := r.awaitJob(t, id, herald.JobPending); j.Attempts != 0 {
+				t.Errorf("an interrupted job has %d attempts, want none", j.Attempts)
+			}
+		}
+		if storeURL == "sqlite::memory:" {
+			return
+		}
+		r.stop()
+		ok := func(context.Context, herald.Job) error { return nil }
+		next := startJobs(t, storeURL, newJobNode(handlers{"slow": ok, "polite": ok, "hung": ok}))
+		for _, id := range []int64{late.ID, polite.ID, hung.ID} {
+			next.awaitJob(t, id, herald.JobCompleted)
+		}
+	})
+}
+
+// workerVariable has the test binary be a process that runs jobs until it is killed: the store's URL.
+const workerVariable = "HERALD_TEST_WORKER"
+
+// TestWorkerProcess is that process; a run of the tests passes it by.
+func TestWorkerProcess(t *testing.T) {
+	storeURL := os.Getenv(workerVariable)
+	if storeURL == "" {
+		t.Skip("it is a part of TestAKilledWorkerGivesItsJobBack")
+	}
+	startJobs(t, storeURL, newJobNode(handlers{"any": func(context.Context, herald.Job) error {
+		fmt.Println("started")
+		select {}
+	}}))
+	select {}
+}
+
+func TestAKilledWorkerGivesItsJobBack(t *testing.T) {
+	for name, storeURL := range map[string]string{
+		"sqlite":   "sqlite:" + filepath.Join(t.TempDir(), "herald.db"),
+		"postgres": server(t).Database(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			ran := make(chan herald.Job, 10)
+			node := newJobNode(handlers{"any": func(_ context.Context, j herald.Job) error { ran <- j; return nil }})
+			n := newJob("any", "1")
+			n.Attempts, n.Timeout = 1, time.Hour
+			if name == "sqlite" { // which one process has at a time
+				r := startQuick(t, storeURL)
+				j := r.submit(t, n)
+				r.stop()
+				if err := r.Close(); err != nil {
+					t.Fatal(err)
+				}
+				killWhenItRuns(t, storeURL)
+				next := startJobs(t, storeURL, node)
+				if got := receive(t, ran); got.ID != j.ID || got.Attempts != 1 {
+					t.Errorf("ran %+v, want the first attempt of %d", got, j.ID)
+				}
+				next.awaitJob(t, j.ID, herald.JobCompleted)
+				return
+			}
+			r := startQuick(t, storeURL)
+			j := r.submit(t, n)
+			killWhenItRuns(t, storeURL)
+			work(t, r, node)
+			if got := receive(t, ran); got.ID != j.ID || got.Attempts != 1 || !strings.Contains(got.LastError, "has died") {
+				t.Errorf("ran %+v, want the first attempt of %d", got, j.ID)
+			}
+			r.awaitJob(t, j.ID, herald.JobCompleted)
+		})
+	}
+}
+
+// killWhenItRuns has a process run the job, and kills it with SIGKILL.
+func killWhenItRuns(t *testing.T, storeURL string) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestWorkerProcess$")
+	cmd.Env = append(os.Environ(), workerVariable+"="+storeURL)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if lines.Text() == "started" {
+			_ = cmd.Process.Kill()
+		}
+	}
+	_ = cmd.Wait() // it was killed
+}
+
+// TestAJobThatKillsItsNodesIsDead in the end.
+func TestAJobThatKillsItsNodesIsDead(t *testing.T) {
+	overEach(t, func(t *testing.T, storeURL string) {
+		r := startQuick(t, storeURL)
+		n := newJob("poison", "1")
+		n.Attempts = 2
+		j := r.submit(t, n)
+		for range n.Attempts + maxLost + 1 {
+			err := r.db.write(t.Context(), func(tx tx) error { // as if a node had taken it and died
+				by := map[string]string{sqlite: "jsonb('[\"gone\"]')", postgres: "ARRAY['gone']"}[r.dialect]
+				if _, err := tx.exec(t.Context(), "UPDATE river_job SET state = 'running', attempt = attempt + 1, attempted_by = "+by+" WHERE state = 'available'"); err != nil {
+					return err
+				}
+				return r.giveBack(t.Context(), tx)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if dead := r.awaitJob(t, j.ID, herald.JobDead); dead.Attempts != 0 {
+			t.Errorf("dead %+v", dead)
+		}
+	})
+}
+
+func TestSchedulesSubmitJobs(t *testing.T) {
+	overEach(t, func(t *testing.T, storeURL string) {
+		ran := make(chan string, 100)
+		node := newJobNode(handlers{"tick": func(_ context.Context, j herald.Job) error { ran <- string(j.Payload); return nil }})
+		every := func(d time.Duration) func(time.Time) time.Time {
+			return func(after time.Time) time.Time { return after.Add(d) }
+		}
+		node.plan.Schedules = []herald.Schedule{
+			{Name: "often", Cron: "a", Next: every(30 * time.Millisecond), Job: newJob("tick", `"often"`)},
+			{Name: "seldom", Cron: "b", Next: every(time.Hour), Job: newJob("tick", `"seldom"`)},
+		}
+		r := startQuick(t, storeURL)
+		w := work(t, r, node)
+		for range 3 {
+			if got := receive(t, ran); got != `"often"` {
+				t.Errorf("got %s", got)
+			}
+		}
+		w.stopWork()
+		past := time.Now().Add(-time.Hour)
+		err := r.db.write(t.Context(), func(tx tx) error { // nobody was there when it was due
+			_, err := tx.exec(t.Context(), "UPDATE herald_schedules SET next_at = ? WHERE name = 'seldom'", past.UnixMilli())
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sc := node.plan.Schedules[1]
+		for range 2 {
+			if next, err := r.submitDue(t.Context(), sc); err != nil || time.Until(next) < 59*time.Minute {
+				t.Errorf("submitDue: %v, %v", next, err)
+			}
+		}
+		made := 0
+		jobs, err := r.Jobs(t.Context(), herald.JobQuery{Type: "tick", Limit: 1000})
+		for _, j := range jobs {
+			if string(j.Payload) == `"seldom"` {
+				made++
+			}
+		}
+		if err != nil || made != 1 {
+			t.Errorf("what was missed was made up for %d times (%v), want once", made, err)
+		}
+	})
+}
+
+// TestSchedulesAreSharedByNodes: of two nodes one submits.
+func TestSchedulesAreSharedByNodes(t *testing.T) {
+	storeURL := server(t).Database()
+	a, b := startQuick(t, storeURL), startQuick(t, storeURL)
+	at := time.Now()
+	sc := herald.Schedule{Name: "hourly", Cron: "a", Next: func(time.Time) time.Time { return at.Add(time.Hour) }, Job: newJob("tick", "1")}
+	if _, err := a.submitDue(t.Context(), sc); err != nil { // which makes it known
+		t.Fatal(err)
+	}
+	err := a.db.write(t.Context(), func(tx tx) error {
+		_, err := tx.exec(t.Context(), "UPDATE herald_schedules SET next_at = ?", at.UnixMilli())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			if _, err := []*rig{a, b}[i%2].submitDue(t.Context(), sc); err != nil {
+				t.Errorf("submitDue: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	a.stats(t, herald.JobStats{herald.JobPending: 1})
+}
+
+// TestEventsBecomeJobs of the handlers that match, in the transaction that records them and once.
+func TestEventsBecomeJobs(t *testing.T) {
+	overEach(t, func(t *testing.T, storeURL string) {
+		ran := make(chan string, 10)
+		say := func(_ context.Context, j herald.Job) error { ran <- j.Type + " " + string(j.Payload); return nil }
+		node := newJobNode(handlers{"send-welcome": say, "count": say, "other": say})
+		for name, pattern := range map[string]string{"send-welcome": "user.registered", "count": "*", "other": "login.*"} {
+			node.plan.Durable = append(node.plan.Durable, herald.DurableHandler{Pattern: pattern, Job: newJob(name, "")})
+		}
+		r := startQuick(t, storeURL)
+		publisher := r // a node that handles nothing publishes, where there may be two
+		if r.dialect == postgres {
+			publisher = startQuick(t, storeURL)
+		}
+		work(t, r, node)
+		r.awaitDurable(t, 3)
+		for range 2 { // the second is known
+			publisher.record(t, event(1))
+		}
+		got := []string{receive(t, ran), receive(t, ran)}
+		slices.Sort(got)
+		payload := ` {"id":"evt-1","type":"user.registered","timestamp":"2023-11-14T22:13:21Z","userId":"ann","ip":"203.0.113.7","payload":{"n":1}}`
+		if want := []string{"count" + payload, "send-welcome" + payload}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		r.stats(t, herald.JobStats{herald.JobCompleted: 2})
+	})
+}
+
+// awaitDurable waits until so many handlers are registered.
+func (r *rig) awaitDurable(t testing.TB, want int) {
+	t.Helper()
+	eventually(t, func() error {
+		var handlers []durable
+		err := r.db.write(t.Context(), func(tx tx) (err error) {
+			handlers, err = r.durable(t.Context(), tx)
+			return err
+		})
+		if err != nil || len(handlers) != want {
+			return fmt.Errorf("%d handlers are registered (%v), want %d", len(handlers), err, want)
+		}
+		return nil
+	})
+}
+
+func TestBackoffDoubles(t *testing.T) {
+	for attempt, want := range map[int]time.Duration{
+		1: time.Second, 2: 2 * time.Second, 3: 4 * time.Second, 9: 256 * time.Second, 10: 512 * time.Second, 11: maxBackoff, 1000: maxBackoff,
+	} {
+		got := time.Until(backoff{}.NextRetry(rowOfAttempt(attempt)))
+		if got < want*9/10-time.Second/10 || got > want*11/10 {
+			t.Errorf("after attempt %d: %v, want %v, a tenth more or less", attempt, got, want)
+		}
+	}
+}
