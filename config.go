@@ -148,6 +148,8 @@ type ClientEvents struct {
 	Rate int
 }
 
+const defaultPayloadSize = 1 << 20
+
 // Limits bound what clients may take; 0 is the default that each field names.
 type Limits struct {
 	MaxConnections      int // at once; 0: no limit
@@ -199,7 +201,7 @@ func (c Config) withDefaults() Config {
 	}
 	c.ClientEvents.Rate = cmp.Or(c.ClientEvents.Rate, 10)
 	c.Limits.MaxChannels = cmp.Or(c.Limits.MaxChannels, 200)
-	c.Limits.MaxPayloadSize = cmp.Or(c.Limits.MaxPayloadSize, 1<<20)
+	c.Limits.MaxPayloadSize = cmp.Or(c.Limits.MaxPayloadSize, defaultPayloadSize)
 	c.Limits.MaxQueue = cmp.Or(c.Limits.MaxQueue, 4<<20)
 	c.Limits.MaxQueueTotal = cmp.Or(c.Limits.MaxQueueTotal, 256<<20)
 	c.KeepAlive.PingInterval = cmp.Or(c.KeepAlive.PingInterval, 30*time.Second)

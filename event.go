@@ -86,6 +86,16 @@ func decodePayload[T Payload](e Event) (T, error) {
 	return payload, nil
 }
 
+// PrepareEvent is the event that [Server.Publish] would record for a payload: checked, with everything filled in, and
+// its payload a json.RawMessage of at most 1 MiB. It is for those who record events elsewhere.
+func PrepareEvent(p Payload) (Event, error) {
+	e, err := eventOf(p)
+	if err != nil {
+		return Event{}, err
+	}
+	return e.checked(time.Now(), defaultPayloadSize)
+}
+
 const (
 	maxEventType = 100
 	maxEventID   = 64

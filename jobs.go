@@ -282,19 +282,43 @@ func (s *Server) Submit(ctx context.Context, jobType string, payload any, opts .
 
 // newJob is a checked job without a payload.
 func (s *Server) newJob(jobType string, opts []JobOption) (NewJob, error) {
-	if err := checkEventType(jobType); err != nil || len(jobType) < minJobType {
-		return NewJob{}, refuse(CodeBadRequest, "%q is no job type: 2 to %d characters, dot-separated segments of a-z 0-9 _ -, are", jobType, maxEventType)
-	}
-	j := NewJob{Type: jobType, Queue: defaultQueue, Priority: defaultPriority, Attempts: defaultAttempts, Timeout: jobTimeout}
+	defaults := defaultJob(jobType)
 	if h, ok := s.work.handlers[jobType]; ok {
-		j = h.defaults
+		defaults = h.defaults
+	}
+	j, err := defaults.with(opts)
+	if err != nil {
+		return NewJob{}, err
+	}
+	return j, s.checkQueue(j.Queue)
+}
+
+func defaultJob(jobType string) NewJob {
+	return NewJob{Type: jobType, Queue: defaultQueue, Priority: defaultPriority, Attempts: defaultAttempts, Timeout: jobTimeout}
+}
+
+// with is the job with options, checked.
+func (j NewJob) with(opts []JobOption) (NewJob, error) {
+	if err := checkEventType(j.Type); err != nil || len(j.Type) < minJobType {
+		return NewJob{}, refuse(CodeBadRequest, "%q is no job type: 2 to %d characters, dot-separated segments of a-z 0-9 _ -, are", j.Type, maxEventType)
 	}
 	for _, o := range opts {
 		if err := o(&j); err != nil {
 			return NewJob{}, err
 		}
 	}
-	return j, s.checkQueue(j.Queue)
+	return j, nil
+}
+
+// PrepareJob is the job that [Server.Submit] would keep, for those who keep jobs elsewhere. Options that were given to
+// the type's handler do not count, and whether there is such a queue is not known.
+func PrepareJob(jobType string, payload any, opts ...JobOption) (NewJob, error) {
+	j, err := defaultJob(jobType).with(opts)
+	if err != nil {
+		return NewJob{}, err
+	}
+	j.Payload, err = encodeData(payload, defaultPayloadSize)
+	return j, err
 }
 
 func (s *Server) checkQueue(name string) error {

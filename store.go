@@ -1,9 +1,13 @@
 package herald
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/herald-events/herald/internal/bus"
 )
 
 // Store keeps what has to last: the domain events, the audit log and the background jobs. [Config].Store takes one, such as that of the
@@ -103,6 +107,10 @@ type StoreNode interface {
 	// Deliver takes events that are committed, in order, on to the broker. An error says that the store is to try
 	// again: some may have got there, and their ids are known then.
 	Deliver(ctx context.Context, events []Event) error
+	// AuditOf is what the audit log is to say of an event that an application has published with a transaction of its
+	// own. Recorded says that it was recorded: the node's handlers are to be called.
+	AuditOf(e Event) AuditEntry
+	Recorded(ctx context.Context, e Event)
 	// Durable are the node's handlers of events whose calls are jobs: all events that it records are for them too.
 	Durable() []DurableHandler
 }
@@ -123,4 +131,26 @@ func (n storeNode) Deliver(ctx context.Context, events []Event) error {
 	}
 	_, err := n.broker.Publish(ctx, publications...)
 	return err
+}
+
+// AuditOf implements StoreNode.
+func (n storeNode) AuditOf(e Event) AuditEntry {
+	entry, err := n.auditOf(e)
+	if err != nil { // it is committed, and what cannot be redacted is not shown
+		n.log.Error("an event's payload is left out of the audit log", "event", e.ID, "err", err)
+		entry = AuditEntry{OccurredAt: e.Timestamp, Actor: cmp.Or(e.UserID, "system"), Action: e.Type, IP: e.IP, Outcome: "success", EventID: e.ID}
+	}
+	return entry
+}
+
+// Recorded implements StoreNode.
+func (n storeNode) Recorded(ctx context.Context, e Event) {
+	if known, _ := n.recent.publish(e); known {
+		return
+	}
+	n.recent.published(e.ID)
+	n.metrics.published.Inc()
+	if err := n.tellHandlers(ctx, e, everybody); err != nil && !errors.Is(err, bus.ErrClosed) {
+		n.log.Error("handler of a published event", "event", e.ID, "type", e.Type, "err", err)
+	}
 }

@@ -12,9 +12,15 @@ import (
 	"github.com/herald-events/herald"
 )
 
+// errContent marks an error of what was given that is found before the database is asked.
+var errContent = errors.New("it cannot be read")
+
 // isOfContent reports whether a database has refused what it was given: another content, or the same content alone,
 // may do. Everything else says that the database itself cannot serve.
 func isOfContent(err error) bool {
+	if errors.Is(err, errContent) {
+		return true
+	}
 	if e, ok := errors.AsType[*driver.Error](err); ok {
 		switch e.Code() & 0xff {
 		case lib.SQLITE_CONSTRAINT, lib.SQLITE_TOOBIG, lib.SQLITE_MISMATCH:

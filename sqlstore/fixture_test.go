@@ -64,10 +64,11 @@ type rig struct {
 type node struct {
 	durable []herald.DurableHandler // set before it runs
 
-	mu     sync.Mutex // guards the fields below
-	told   []string   // ids
-	refuse bool
-	news   chan struct{} // closed when something is written down
+	mu       sync.Mutex // guards the fields below
+	told     []string   // ids
+	recorded []string   // ids of those from the outbox
+	refuse   bool
+	news     chan struct{} // closed when something is written down
 }
 
 func newNode() *node { return &node{news: make(chan struct{})} }
@@ -89,6 +90,18 @@ func (n *node) Deliver(_ context.Context, events []herald.Event) error {
 
 // Durable implements herald.StoreNode.
 func (n *node) Durable() []herald.DurableHandler { return n.durable }
+
+// AuditOf implements herald.StoreNode.
+func (n *node) AuditOf(e herald.Event) herald.AuditEntry {
+	return herald.AuditEntry{OccurredAt: e.Timestamp, Actor: "outbox", Action: e.Type, Outcome: "success", EventID: e.ID, Payload: e.Payload.(json.RawMessage)}
+}
+
+// Recorded implements herald.StoreNode.
+func (n *node) Recorded(_ context.Context, e herald.Event) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.recorded = append(n.recorded, e.ID)
+}
 
 func (n *node) setRefuse(refuse bool) {
 	n.mu.Lock()

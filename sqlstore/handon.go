@@ -2,6 +2,8 @@ package sqlstore
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/herald-events/herald"
@@ -17,9 +19,12 @@ const (
 	// handOnAlone is that of a SQLite file, which has no other node.
 	handOnAlone = 24 * time.Hour
 	// handOnLook is how often a node looks without having been told, and tries again where the broker has failed.
-	handOnLook = time.Second
-	// handOnMany is how many events are handed on at once.
-	handOnMany = 500
+	handOnLook = 250 * time.Millisecond
+	// handOnNote is how often it notes how far it is.
+	handOnNote = time.Second
+	// handOnMany is how many events are handed on at once, and handOnBytes what their payloads have, about.
+	handOnMany  = 500
+	handOnBytes = 4 << 20
 )
 
 // handOn hands the broker what is committed, in the order of the commits, until ctx ends. One node at a time does.
@@ -54,6 +59,9 @@ var notLeased lease
 func (s *Store) handOnAll(ctx context.Context, node herald.StoreNode, l *lease) error {
 	for {
 		if held, err := s.hold(ctx, l); err != nil || !held {
+			return err
+		}
+		if err := s.emptyOutbox(ctx, node); err != nil {
 			return err
 		}
 		events, last, err := s.eventsAfter(ctx, l.at, handOnMany)
@@ -149,14 +157,24 @@ func (s *Store) release(ctx context.Context, l lease) {
 
 // eventsAfter returns the next events, and the number of the last of them.
 func (s *Store) eventsAfter(ctx context.Context, seq uint64, limit int) (events []herald.Event, last uint64, err error) {
+	bytes := 0
 	err = s.db.query(ctx, func(r row) error {
+		if bytes >= handOnBytes {
+			return errEnough
+		}
 		var (
 			e   herald.Event
 			err error
 		)
 		last, e, err = scanEvent(r)
 		events = append(events, e)
+		bytes += len(e.Payload.(json.RawMessage))
 		return err
 	}, "SELECT "+eventColumns+" FROM herald_events WHERE seq > ? ORDER BY seq LIMIT ?", int64(seq), limit)
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
 	return events, last, err
 }
+
+var errEnough = errors.New("there is enough for now")

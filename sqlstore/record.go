@@ -55,15 +55,9 @@ func newEntry(e herald.AuditEntry, now time.Time) audit.Entry {
 // commit records facts in one transaction.
 func (s *Store) commit(ctx context.Context, facts []*fact) error {
 	var jobs []*job
-	err := s.db.write(ctx, func(t tx) error {
-		fresh, err := s.chain(ctx, t, facts)
-		if err != nil {
-			return err
-		}
-		if jobs, err = s.jobsOf(ctx, t, fresh); err != nil {
-			return err
-		}
-		return s.insertJobs(ctx, t, jobs)
+	err := s.db.write(ctx, func(t tx) (err error) {
+		jobs, err = s.record(ctx, t, facts)
+		return err
 	})
 	s.note(illness(err))
 	if err != nil {
@@ -71,6 +65,19 @@ func (s *Store) commit(ctx context.Context, facts []*fact) error {
 	}
 	s.queue.inserted(jobs)
 	return nil
+}
+
+// record records facts, with the jobs that they make.
+func (s *Store) record(ctx context.Context, t tx, facts []*fact) ([]*job, error) {
+	fresh, err := s.chain(ctx, t, facts)
+	if err != nil {
+		return nil, err
+	}
+	jobs, err := s.jobsOf(ctx, t, fresh)
+	if err != nil {
+		return nil, err
+	}
+	return jobs, s.insertJobs(ctx, t, jobs)
 }
 
 // chain appends the entries of facts to the audit log, with their events, and returns the facts that are not known yet.

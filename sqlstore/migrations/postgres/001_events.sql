@@ -72,8 +72,9 @@ CREATE TABLE herald_cursors (
 
 -- Events that applications have written in their own transactions, until they are taken over.
 CREATE TABLE herald_outbox (
-	n    BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	body TEXT NOT NULL
+	n       BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	body    TEXT NOT NULL,
+	failure TEXT NOT NULL -- why it cannot be recorded; empty: it waits
 );
 
 -- Written to find out whether writing is possible.
