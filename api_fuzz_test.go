@@ -3,6 +3,9 @@ package herald
 import (
 	"encoding/json"
 	"errors"
+	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -116,6 +119,32 @@ func FuzzCursor(f *testing.F) {
 		var q listQuery
 		if q.setCursor(text) == nil && encodeCursor(q.after) != text {
 			t.Errorf("%q is taken for the cursor of %q, which is %q", text, q.after, encodeCursor(q.after))
+		}
+	})
+}
+
+func FuzzReadJobQuery(f *testing.F) {
+	known := jobRequest{query: JobQuery{Status: JobDead, Type: "email.send"}}
+	known.filter = known.sum()
+	f.Add("status=dead&type=email.send&limit=7&cursor=" + known.cursor(Job{ID: 42}))
+	f.Add("status=lost&limit=0")
+	f.Add("cursor=%zz")
+	f.Add("cursor=AAAA%0AAAAA&cursor=")
+	f.Fuzz(func(t *testing.T, query string) {
+		got, err := readJobQuery(&http.Request{URL: &url.URL{RawQuery: query}})
+		if err != nil {
+			checkFuzzRefusal(t, err)
+			return
+		}
+		q := got.query
+		if q.Limit < 1 || q.Limit > maxPage || q.Before < 0 || q.Status != "" && !slices.Contains(jobStatuses, q.Status) {
+			t.Errorf("accepted %+v", q)
+		}
+		if q.Before > 0 { // a cursor leads to where it was made
+			again := jobRequest{filter: got.filter}
+			if err := again.setCursor(got.cursor(Job{ID: q.Before})); err != nil || again.query.Before != q.Before {
+				t.Errorf("the cursor of %d leads to %d, %v", q.Before, again.query.Before, err)
+			}
 		}
 	})
 }

@@ -111,9 +111,9 @@ func testGoGet(t *testing.T, command string) {
 
 // knownImports are the packages that a fragment of the documentation may use.
 var knownImports = []string{
-	"context", "encoding/json", "errors", "log", "net/http", "testing", "time",
+	"context", "encoding/json", "errors", "log", "net/http", "os", "os/signal", "syscall", "testing", "time",
 	"github.com/herald-events/herald", "github.com/herald-events/herald/heraldtest",
-	"github.com/herald-events/herald/redisbroker",
+	"github.com/herald-events/herald/redisbroker", "github.com/herald-events/herald/sqlstore",
 }
 
 // goFileOf makes a file of a fragment: what a reader's editor would add stands before it.

@@ -22,10 +22,24 @@ func (n storeNode) RunJob(ctx context.Context, j Job) error {
 		return GiveUp(fmt.Errorf("no handler of the type %q", j.Type))
 	}
 	err := callHandler(ctx, h, j)
+	n.metrics.jobs.WithLabelValues(j.Type, outcomeOf(err)).Inc()
 	if err != nil && !errors.Is(context.Cause(ctx), context.Canceled) {
 		n.log.Warn("job failed", "job", j.ID, "type", j.Type, "attempt", j.Attempts, "of", j.MaxAttempts, "err", err)
 	}
 	return err
+}
+
+// The outcomes of attempts, in metrics.
+const (
+	outcomeCompleted = "completed"
+	outcomeFailed    = "failed"
+)
+
+func outcomeOf(err error) string {
+	if err != nil {
+		return outcomeFailed
+	}
+	return outcomeCompleted
 }
 
 // callHandler makes an error of a panic, with its stack.

@@ -247,6 +247,9 @@ func (s *Server) handle(jobType string, run func(context.Context, []byte) error,
 		return refuse(CodeBadRequest, "a time and a unique key are of one job, not of a type")
 	}
 	s.work.handlers[jobType] = jobHandler{j, run}
+	for _, outcome := range []string{outcomeCompleted, outcomeFailed} { // a rate needs the zero before the first
+		s.metrics.jobs.WithLabelValues(jobType, outcome)
+	}
 	return nil
 }
 

@@ -90,6 +90,13 @@ func TestAJobReachesItsHandler(t *testing.T) {
 		done.Queue != "default" || done.CreatedAt == "" || done.RunAt == "" || done.FinishedAt == "" || done.LastError != "" {
 		t.Errorf("got %+v", done)
 	}
+	counted := metricsOf(t, srv)
+	for outcome, want := range map[string]float64{"completed": 1, "failed": 0} {
+		series := fmt.Sprintf("herald_job_attempts_total{outcome=%q,type=%q}", outcome, "email.send")
+		if got, there := counted[series]; got != want || !there {
+			t.Errorf("%s is %v, want %v", series, got, want)
+		}
+	}
 }
 
 func TestAPanicIsAFailureWithItsStack(t *testing.T) {

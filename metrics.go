@@ -22,6 +22,7 @@ type metrics struct {
 	clientEvents prometheus.Counter
 	broadcast    prometheus.Counter
 	published    prometheus.Counter
+	jobs         *prometheus.CounterVec
 }
 
 func newMetrics(s *Server) (*metrics, error) {
@@ -43,6 +44,9 @@ func newMetrics(s *Server) (*metrics, error) {
 		clientEvents: counter("herald_client_events_total", "Client events that were sent on to others."),
 		broadcast:    counter("herald_broadcasts_total", "Messages that were accepted for a channel."),
 		published:    counter("herald_events_published_total", "Domain events that were accepted, repeats not counted."),
+		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "herald_job_attempts_total", Help: "Attempts of background jobs on this node, by what became of them.",
+		}, []string{"type", "outcome"}),
 	}
 	for _, reason := range slowReasons { // a rate needs the zero before the first
 		m.slow.WithLabelValues(reason)
@@ -51,7 +55,7 @@ func newMetrics(s *Server) (*metrics, error) {
 		m.registry = prometheus.NewRegistry()
 		m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
-	own := []prometheus.Collector{m.connections, m.accepted, m.closes, m.slow, m.received, m.clientEvents, m.broadcast, m.published}
+	own := []prometheus.Collector{m.connections, m.accepted, m.closes, m.slow, m.received, m.clientEvents, m.broadcast, m.published, m.jobs}
 	for _, c := range slices.Concat(own, s.hubMetrics(), s.busMetrics()) {
 		if err := m.registry.Register(c); err != nil { // the registry is the application's, and another server may have it
 			return nil, &FieldError{"Metrics", err.Error()}

@@ -3,6 +3,8 @@ package sqlstore
 import (
 	"bufio"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -30,7 +32,9 @@ func TestPublisherProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go func() { _ = s.Run(context.Background(), newNode()) }() // until the process is killed
+	node := newNode()
+	node.durable = []herald.DurableHandler{{Pattern: "*", Job: newJob("note", "")}}
+	go func() { _ = s.Run(context.Background(), node) }() // until the process is killed
 	var mu sync.Mutex
 	say := func(line string) {
 		mu.Lock()
@@ -54,7 +58,7 @@ func TestPublisherProcess(t *testing.T) {
 }
 
 // TestACrashLosesNothing kills a process that publishes, at random instants: what it was told is accepted is kept once,
-// the chain is whole, and all of it is handed on in the end.
+// the chain is whole, each event has the job of its handler, and all of it is handed on in the end.
 func TestACrashLosesNothing(t *testing.T) {
 	for name, storeURL := range map[string]string{
 		"sqlite":   "sqlite:" + filepath.Join(t.TempDir(), "herald.db"),
@@ -90,6 +94,22 @@ func TestACrashLosesNothing(t *testing.T) {
 				t.Error("nothing was accepted")
 			}
 			r.verify(t, uint64(len(kept)))
+			jobs := map[string]int{}
+			err = r.db.query(t.Context(), func(row row) error {
+				j, err := scanJob(row)
+				var e herald.Event
+				err = errors.Join(err, json.Unmarshal(j.Payload, &e))
+				jobs[e.ID]++
+				return err
+			}, "SELECT "+r.sql.columns+" FROM river_job")
+			if err != nil || len(jobs) != len(kept) {
+				t.Errorf("%d events have jobs (%v), want %d", len(jobs), err, len(kept))
+			}
+			for id, n := range jobs {
+				if n != 1 || !kept[id] {
+					t.Errorf("%s has %d jobs, and is kept: %v", id, n, kept[id])
+				}
+			}
 			r.record(t, event(1))
 			told := r.node.await(t, 1)
 			for told[len(told)-1] != "evt-1" { // what was not handed on before comes first

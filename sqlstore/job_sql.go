@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/herald-events/herald"
@@ -18,6 +19,7 @@ type jobSQL struct {
 	failures   string // how many attempts have failed, with those that were lost
 	addError   string // the failures with one more, which is an argument
 	state      string // makes a state of a text
+	tellQueues string // tells all nodes which queues are paused; empty: there is one, which knows
 }
 
 func jobSQLOf(dialect string) jobSQL {
@@ -33,6 +35,10 @@ func jobSQLOf(dialect string) jobSQL {
 			failures:   "COALESCE(array_length(errors, 1), 0)",
 			addError:   "array_append(errors, CAST(? AS JSONB))",
 			state:      "::river_job_state",
+			// The lock has a pause that comes meanwhile be told of later.
+			tellQueues: `SELECT pg_notify(current_schema() || '.river_control', json_build_object(
+				'action', CASE WHEN paused_at IS NULL THEN 'resume' ELSE 'pause' END, 'queue', name)::TEXT)
+				FROM (SELECT name, paused_at FROM river_queue ORDER BY name FOR SHARE) AS queues`,
 		}
 	}
 	millis := func(column string) string {
@@ -102,5 +108,8 @@ func errorText(kept []byte) string {
 		Error string `json:"error"`
 	}
 	_ = json.Unmarshal(kept, &e) // of none there is no text
-	return e.Error
+	return plainError(e.Error)
 }
+
+// plainError takes away what River puts before the error of a job that is not tried again.
+func plainError(text string) string { return strings.TrimPrefix(text, "JobCancelError: ") }

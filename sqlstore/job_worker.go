@@ -73,7 +73,7 @@ func jobOfRow(r *rivertype.JobRow, now time.Time) herald.Job {
 		Payload: json.RawMessage(args.Payload), CreatedAt: r.CreatedAt.UTC(), RunAt: r.ScheduledAt.UTC(),
 	}
 	if n := len(r.Errors); n > 0 {
-		j.LastError = r.Errors[n-1].Error
+		j.LastError = plainError(r.Errors[n-1].Error)
 	}
 	if r.FinalizedAt != nil {
 		j.FinishedAt = r.FinalizedAt.UTC()

@@ -75,7 +75,7 @@ func TestADeadJobIsKept(t *testing.T) {
 		}))
 		j := r.submit(t, newJob("hopeless", "1"))
 		dead := r.awaitJob(t, j.ID, herald.JobDead)
-		if dead.Attempts != 1 || !strings.Contains(dead.LastError, "hopeless") {
+		if dead.Attempts != 1 || dead.LastError != "hopeless" {
 			t.Errorf("dead %+v", dead)
 		}
 		last := newJob("once", "1")

@@ -202,15 +202,20 @@ func (q *riverQueue[T]) start(ctx context.Context, self string, node herald.JobN
 	if err != nil {
 		return nil, err
 	}
+	inserting := q.client.Swap(client) // before it starts, so that it hears of each pause
 	if err := client.Start(context.WithoutCancel(ctx)); err != nil {
+		q.client.Store(inserting)
 		return nil, err
 	}
 	if n, ok := driver.(nudger); ok {
 		nudge := n.nudge
 		q.nudge.Store(&nudge)
 	}
-	q.client.Store(client)
 	return func() error {
+		defer func() { // what comes now is not for who does not run any more
+			q.nudge.Store(nil)
+			q.client.Store(inserting)
+		}()
 		timer := time.AfterFunc(grace*graceEnding/100, func() { close(abandoned) })
 		defer timer.Stop()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace+stopTime)

@@ -51,8 +51,8 @@ func (s *Store) enlist(ctx context.Context, plan herald.JobPlan) bool {
 					}
 				}
 			}
-			if err := s.beat(ctx, t, plan); err != nil {
-				return err
+			if err := s.beat(ctx, t, plan); err != nil || s.dialect == postgres {
+				return err // where after an outage others may be about to say that they live
 			}
 			return s.giveBack(ctx, t)
 		})
@@ -118,6 +118,7 @@ func (s *Store) repeat(ctx context.Context, every time.Duration, failure string,
 // that have died, and after those that nobody handles.
 func (s *Store) beats(ctx context.Context, plan herald.JobPlan) {
 	steady := true // the last beat was in time
+	began := time.Now()
 	s.repeat(ctx, s.times.beat, "the node is not seen by others", func(ctx context.Context) error {
 		err := s.db.write(ctx, func(t tx) error {
 			if err := s.beat(ctx, t, plan); err != nil || !steady {
@@ -125,6 +126,9 @@ func (s *Store) beats(ctx context.Context, plan herald.JobPlan) {
 			}
 			if err := s.giveBack(ctx, t); err != nil {
 				return err
+			}
+			if s.dialect == postgres && time.Since(began) < s.times.gone {
+				return nil // nodes that are started together with this one may know more types
 			}
 			return s.endUnknown(ctx, t)
 		})
@@ -155,6 +159,11 @@ func (s *Store) beat(ctx context.Context, t tx, plan herald.JobPlan) error {
 		"ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at", s.self, string(types))
 	if err != nil {
 		return err
+	}
+	if s.sql.tellQueues != "" { // again, for those who had no connection when it changed
+		if _, err := t.exec(ctx, s.sql.tellQueues); err != nil {
+			return err
+		}
 	}
 	if _, err := t.exec(ctx, "DELETE FROM herald_nodes WHERE seen_at < "+s.now()+" - ?", forgetAfter); err != nil {
 		return err
