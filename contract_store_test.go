@@ -241,7 +241,7 @@ func TestAStoreThatCannotBeWrittenTo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer other.Close()
+	t.Cleanup(func() { _ = other.Close() })
 	lock, err := other.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)

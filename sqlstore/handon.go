@@ -78,6 +78,7 @@ func (s *Store) handOnAll(ctx context.Context, node herald.StoreNode, l *lease) 
 // hold takes the right to hand on, or renews it and notes how far that is. It reports false where another node has it.
 func (s *Store) hold(ctx context.Context, l *lease) (bool, error) {
 	before := time.Now() // of the lease: this node's ends no later than it does in the database
+	rest := l.until.Sub(before)
 	switch {
 	case l.until.IsZero():
 		if at, taken, err := s.takeLease(ctx); err != nil || !taken {
@@ -85,7 +86,7 @@ func (s *Store) hold(ctx context.Context, l *lease) (bool, error) {
 		} else {
 			l.at = at
 		}
-	case l.at == l.noted && before.Before(l.until.Add(-s.leaseTime()/2)), before.Before(l.until.Add(-s.leaseTime() + handOnLook)):
+	case rest > s.leaseTime()-handOnNote, l.at == l.noted && rest > s.leaseTime()/2:
 		return true, nil
 	default:
 		n, err := s.updateCursor(ctx, "seq = ?, until = "+s.now()+" + ?", int64(l.at), s.leaseTime().Milliseconds())

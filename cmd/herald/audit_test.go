@@ -36,7 +36,7 @@ func TestAuditCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	t.Cleanup(func() { _ = db.Close() })
 	for _, statement := range []string{"DROP TRIGGER herald_audit_no_update", "UPDATE herald_audit SET actor = 'eve' WHERE seq = 2"} {
 		if _, err := db.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
