@@ -44,7 +44,7 @@ type reportAnswer struct {
 	Event     eventAnswer     `json:"event"`
 	Audit     *auditAnswer    `json:"audit" doc:"Its entry in the audit log, null without one"`
 	Webhooks  []any           `json:"webhooks" nullable:"false" doc:"The attempts to deliver it to webhooks"`
-	Jobs      []any           `json:"jobs" nullable:"false" doc:"The jobs that it made"`
+	Jobs      []jobAnswer     `json:"jobs" nullable:"false" doc:"The jobs that it made and that are still kept, the newest first"`
 	Delivered deliveredAnswer `json:"delivered"`
 }
 
@@ -78,7 +78,7 @@ func (a *api) events() {
 			ID: id, Type: "user.registered", Timestamp: "2026-02-16T12:00:00.000Z",
 			UserID: "u-7", Payload: payload, IP: "203.0.113.7",
 		},
-		Audit: &exampleAudit, Webhooks: []any{}, Jobs: []any{}, Delivered: deliveredAnswer{WebSocket: 3, SSE: 1},
+		Audit: &exampleAudit, Webhooks: []any{}, Jobs: []jobAnswer{exampleJob}, Delivered: deliveredAnswer{WebSocket: 3, SSE: 1},
 	}, a.server.serveEvent)
 }
 
@@ -168,6 +168,10 @@ func (s *Server) serveEvent(r *http.Request, _ []byte) (reportAnswer, error) {
 	if err != nil {
 		return reportAnswer{}, err
 	}
+	jobs, err := s.jobsOfEvent(r.Context(), e.ID)
+	if err != nil {
+		return reportAnswer{}, err
+	}
 	var delivered deliveredAnswer
 	err = s.ask(r.Context(), clusterQuestion{Do: askDelivered, ID: e.ID}, func(a clusterAnswer) bool {
 		if a.Delivered != nil {
@@ -187,9 +191,22 @@ func (s *Server) serveEvent(r *http.Request, _ []byte) (reportAnswer, error) {
 		},
 		Audit:     entry,
 		Webhooks:  []any{},
-		Jobs:      []any{},
+		Jobs:      jobs,
 		Delivered: delivered,
 	}, nil
+}
+
+// jobsOfEvent are the jobs that an event made, as many as a page has at most; none without a store.
+func (s *Server) jobsOfEvent(ctx context.Context, id string) ([]jobAnswer, error) {
+	answers := []jobAnswer{}
+	if s.config.Store == nil {
+		return answers, nil
+	}
+	jobs, err := s.config.Store.Jobs(ctx, JobQuery{EventID: id, Limit: maxPage})
+	for _, j := range jobs {
+		answers = append(answers, newJobAnswer(j))
+	}
+	return answers, err
 }
 
 // findEvent finds an event, with its audit entry, which is nil without a store.

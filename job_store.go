@@ -92,6 +92,7 @@ type NewJob struct {
 	RunAt     time.Time // zero: at once
 	Timeout   time.Duration
 	UniqueKey string // empty: there may be many
+	EventID   string // of the event that made it; empty: none did
 }
 
 // JobStatus is what has become of a job.
@@ -125,10 +126,11 @@ type Job struct {
 
 // JobQuery says which jobs are wanted; what is empty does not filter.
 type JobQuery struct {
-	Status JobStatus
-	Type   string
-	Before int64 // an id: those that are older
-	Limit  int
+	Status  JobStatus
+	Type    string
+	EventID string // of the event that made them
+	Before  int64  // an id: those that are older
+	Limit   int
 }
 
 // JobStats count jobs by their status.

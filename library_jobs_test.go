@@ -259,6 +259,11 @@ func TestADurableHandlerIsRetried(t *testing.T) {
 		}
 	}
 	awaitJob(t, srv, 1, herald.JobCompleted)
+	var report struct{ Jobs []jobBody }
+	answer := apiCall(t, srv, http.MethodGet, "/events/evt-1", "")
+	if err := json.Unmarshal([]byte(answer.Body), &report); err != nil || len(report.Jobs) != 1 || report.Jobs[0].Type != "send-welcome" {
+		t.Errorf("the event is reported as %s, want its job", answer.Body)
+	}
 	expectAnswer(t, srv, http.MethodGet, "/jobs/stats", 200, `{"pending":0,"processing":0,"completed":1,"failed":0,"dead":0}`)
 }
 

@@ -100,7 +100,7 @@ func callsOf(e *herald.Event, handlers []durable) (calls []*job, err error) {
 			}
 		}
 		call := h.job
-		call.Payload = payload
+		call.Payload, call.EventID = payload, e.ID
 		calls = append(calls, &job{NewJob: call})
 	}
 	return calls, nil

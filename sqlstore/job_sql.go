@@ -19,6 +19,7 @@ type jobSQL struct {
 	failures   string // how many attempts have failed, with those that were lost
 	addError   string // the failures with one more, which is an argument
 	state      string // makes a state of a text
+	event      string // whose job it is, NULL for none; there is an index of this
 	tellQueues string // tells all nodes which queues are paused; empty: there is one, which knows
 }
 
@@ -35,6 +36,7 @@ func jobSQLOf(dialect string) jobSQL {
 			failures:   "COALESCE(array_length(errors, 1), 0)",
 			addError:   "array_append(errors, CAST(? AS JSONB))",
 			state:      "::river_job_state",
+			event:      "(args->>'event')",
 			// The lock has a pause that comes meanwhile be told of later.
 			tellQueues: `SELECT pg_notify(current_schema() || '.river_control', json_build_object(
 				'action', CASE WHEN paused_at IS NULL THEN 'resume' ELSE 'pause' END, 'queue', name)::TEXT)
@@ -53,6 +55,7 @@ func jobSQLOf(dialect string) jobSQL {
 		lastWorker: "COALESCE(json_extract(attempted_by, '$[#-1]'), '')",
 		cancelled:  "json_extract(metadata, '$.cancel_attempted_at') IS NOT NULL",
 		failures:   "COALESCE(json_array_length(errors), 0)",
+		event:      "json_extract(args, '$.event')",
 		addError:   "jsonb_insert(COALESCE(errors, jsonb('[]')), '$[#]', jsonb(?))",
 	}
 }

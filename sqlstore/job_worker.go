@@ -20,6 +20,7 @@ type jobArgs struct {
 	Payload string `json:"payload"`
 	Key     string `json:"key,omitempty" river:"unique"`
 	Timeout int64  `json:"timeout,omitempty"` // in milliseconds
+	Event   string `json:"event,omitempty"`   // whose job it is; jobSQL.event finds it
 
 	kind    string    // when it is inserted or registered
 	retryAt time.Time // set while it is worked; zero: the policy's

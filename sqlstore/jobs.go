@@ -12,6 +12,19 @@ import (
 	"github.com/herald-events/herald"
 )
 
+// indexJobs makes what River's migrations do not, and may take away.
+func (s *Store) indexJobs(ctx context.Context) error {
+	return s.db.write(ctx, func(t tx) error {
+		if s.dialect == postgres {
+			if _, err := t.exec(ctx, "SELECT pg_advisory_xact_lock(?)", int64(migrationLock)); err != nil {
+				return err
+			}
+		}
+		_, err := t.exec(ctx, "CREATE INDEX IF NOT EXISTS herald_job_event ON river_job ("+s.sql.event+") WHERE "+s.sql.event+" IS NOT NULL")
+		return err
+	})
+}
+
 // SubmitJob implements herald.JobControl. Jobs and events that come at the same time share a transaction.
 func (s *Store) SubmitJob(ctx context.Context, n herald.NewJob) (herald.Job, error) {
 	j := &job{NewJob: n}
@@ -65,6 +78,9 @@ func (s *Store) Jobs(ctx context.Context, q herald.JobQuery) ([]herald.Job, erro
 	}
 	if q.Type != "" {
 		where, args = append(where, "kind = ?"), append(args, q.Type)
+	}
+	if q.EventID != "" {
+		where, args = append(where, s.sql.event+" = ?"), append(args, q.EventID)
 	}
 	if q.Before > 0 {
 		where, args = append(where, "id < ?"), append(args, q.Before)

@@ -130,7 +130,7 @@ func insertParams(j *job) river.InsertManyParams {
 		opts.UniqueOpts = river.UniqueOpts{ByArgs: true, ByState: live}
 	}
 	return river.InsertManyParams{InsertOpts: opts, Args: jobArgs{
-		kind: j.Type, Payload: string(j.Payload), Key: j.UniqueKey, Timeout: j.Timeout.Milliseconds(),
+		kind: j.Type, Payload: string(j.Payload), Key: j.UniqueKey, Timeout: j.Timeout.Milliseconds(), Event: j.EventID,
 	}}
 }
 

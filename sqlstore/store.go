@@ -92,6 +92,9 @@ func Open(ctx context.Context, storeURL string, config Config) (*Store, error) {
 	if err := migrate(ctx, s.db, s.dialect, s.queue); err != nil {
 		return nil, fmt.Errorf("sqlstore: %w", errors.Join(err, s.Close()))
 	}
+	if err := s.indexJobs(ctx); err != nil {
+		return nil, fmt.Errorf("sqlstore: %w", errors.Join(err, s.Close()))
+	}
 	if err := s.begin(ctx); err != nil {
 		return nil, fmt.Errorf("sqlstore: %w", errors.Join(err, s.Close()))
 	}

@@ -372,7 +372,30 @@ func TestEventsBecomeJobs(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 		r.stats(t, herald.JobStats{herald.JobCompleted: 2})
+		jobs, err := r.Jobs(t.Context(), herald.JobQuery{EventID: "evt-1", Limit: 10})
+		if err != nil || len(jobs) != 2 {
+			t.Errorf("the event has the jobs %+v, %v; want 2", jobs, err)
+		}
+		if jobs, err := r.Jobs(t.Context(), herald.JobQuery{EventID: "evt-2", Limit: 10}); err != nil || len(jobs) != 0 {
+			t.Errorf("an event that is not there has the jobs %+v, %v", jobs, err)
+		}
 	})
+}
+
+// TestJobsOfAnEventAreFoundByAnIndex, and jobs of no event are not in it.
+func TestJobsOfAnEventAreFoundByAnIndex(t *testing.T) {
+	r := run(t, "sqlite::memory:")
+	var plan strings.Builder
+	err := r.db.query(t.Context(), func(row row) error {
+		var id, parent, unused int
+		var detail string
+		err := row.Scan(&id, &parent, &unused, &detail)
+		plan.WriteString(detail + "\n")
+		return err
+	}, "EXPLAIN QUERY PLAN SELECT "+r.sql.columns+" FROM river_job WHERE "+r.sql.event+" = ? ORDER BY id DESC LIMIT 10", "evt-1")
+	if err != nil || !strings.Contains(plan.String(), "herald_job_event") {
+		t.Errorf("the plan is %s%v", plan.String(), err)
+	}
 }
 
 // awaitDurable waits until so many handlers are registered.
