@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -255,16 +254,7 @@ func TestAJobThatKillsItsNodesIsDead(t *testing.T) {
 		n.Attempts = 2
 		j := r.submit(t, n)
 		for range n.Attempts + maxLost + 1 {
-			err := r.db.write(t.Context(), func(tx tx) error { // as if a node had taken it and died
-				by := map[string]string{sqlite: "jsonb('[\"gone\"]')", postgres: "ARRAY['gone']"}[r.dialect]
-				if _, err := tx.exec(t.Context(), "UPDATE river_job SET state = 'running', attempt = attempt + 1, attempted_by = "+by+" WHERE state = 'available'"); err != nil {
-					return err
-				}
-				return r.giveBack(t.Context(), tx)
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
+			r.takeByDeadNode(t, func(tx tx) error { return r.giveBack(t.Context(), tx) })
 		}
 		if dead := r.awaitJob(t, j.ID, herald.JobDead); dead.Attempts != 0 {
 			t.Errorf("dead %+v", dead)
@@ -272,143 +262,36 @@ func TestAJobThatKillsItsNodesIsDead(t *testing.T) {
 	})
 }
 
-func TestSchedulesSubmitJobs(t *testing.T) {
+// TestACancelledJobOfADeadNodeIsDead, and not given to another.
+func TestACancelledJobOfADeadNodeIsDead(t *testing.T) {
 	overEach(t, func(t *testing.T, storeURL string) {
-		ran := make(chan string, 100)
-		node := newJobNode(handlers{"tick": func(_ context.Context, j herald.Job) error { ran <- string(j.Payload); return nil }})
-		every := func(d time.Duration) func(time.Time) time.Time {
-			return func(after time.Time) time.Time { return after.Add(d) }
-		}
-		node.plan.Schedules = []herald.Schedule{
-			{Name: "often", Cron: "a", Next: every(30 * time.Millisecond), Job: newJob("tick", `"often"`)},
-			{Name: "seldom", Cron: "b", Next: every(time.Hour), Job: newJob("tick", `"seldom"`)},
-		}
 		r := startQuick(t, storeURL)
-		w := work(t, r, node)
-		for range 3 {
-			if got := receive(t, ran); got != `"often"` {
-				t.Errorf("got %s", got)
-			}
+		j := r.submit(t, newJob("any", "1"))
+		r.takeByDeadNode(t, func(tx) error { return nil })
+		if cancelled, err := r.DeleteJob(t.Context(), j.ID); !cancelled || err != nil {
+			t.Errorf("DeleteJob: %v, %v", cancelled, err)
 		}
-		w.stopWork()
-		past := time.Now().Add(-time.Hour)
-		err := r.db.write(t.Context(), func(tx tx) error { // nobody was there when it was due
-			_, err := tx.exec(t.Context(), "UPDATE herald_schedules SET next_at = ? WHERE name = 'seldom'", past.UnixMilli())
-			return err
-		})
-		if err != nil {
+		if err := r.db.write(t.Context(), func(tx tx) error { return r.giveBack(t.Context(), tx) }); err != nil {
 			t.Fatal(err)
 		}
-		sc := node.plan.Schedules[1]
-		for range 2 {
-			if next, err := r.submitDue(t.Context(), sc); err != nil || time.Until(next) < 59*time.Minute {
-				t.Errorf("submitDue: %v, %v", next, err)
-			}
-		}
-		made := 0
-		jobs, err := r.Jobs(t.Context(), herald.JobQuery{Type: "tick", Limit: 1000})
-		for _, j := range jobs {
-			if string(j.Payload) == `"seldom"` {
-				made++
-			}
-		}
-		if err != nil || made != 1 {
-			t.Errorf("what was missed was made up for %d times (%v), want once", made, err)
-		}
+		r.awaitJob(t, j.ID, herald.JobDead)
 	})
 }
 
-// TestSchedulesAreSharedByNodes: of two nodes one submits.
-func TestSchedulesAreSharedByNodes(t *testing.T) {
-	storeURL := server(t).Database()
-	a, b := startQuick(t, storeURL), startQuick(t, storeURL)
-	at := time.Now()
-	sc := herald.Schedule{Name: "hourly", Cron: "a", Next: func(time.Time) time.Time { return at.Add(time.Hour) }, Job: newJob("tick", "1")}
-	if _, err := a.submitDue(t.Context(), sc); err != nil { // which makes it known
-		t.Fatal(err)
-	}
-	err := a.db.write(t.Context(), func(tx tx) error {
-		_, err := tx.exec(t.Context(), "UPDATE herald_schedules SET next_at = ?", at.UnixMilli())
-		return err
+// takeByDeadNode has all jobs that wait be run by a node that is dead, and does more in the same transaction.
+func (r *rig) takeByDeadNode(t testing.TB, more func(tx) error) {
+	t.Helper()
+	by := map[string]string{sqlite: "jsonb('[\"gone\"]')", postgres: "ARRAY['gone']"}[r.dialect]
+	err := r.db.write(t.Context(), func(tx tx) error {
+		_, err := tx.exec(t.Context(), "UPDATE river_job SET state = 'running', attempt = attempt + 1, attempted_by = "+by+" WHERE state = 'available'")
+		if err != nil {
+			return err
+		}
+		return more(tx)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var wg sync.WaitGroup
-	for i := range 16 {
-		wg.Go(func() {
-			if _, err := []*rig{a, b}[i%2].submitDue(t.Context(), sc); err != nil {
-				t.Errorf("submitDue: %v", err)
-			}
-		})
-	}
-	wg.Wait()
-	a.stats(t, herald.JobStats{herald.JobPending: 1})
-}
-
-// TestEventsBecomeJobs of the handlers that match, in the transaction that records them and once.
-func TestEventsBecomeJobs(t *testing.T) {
-	overEach(t, func(t *testing.T, storeURL string) {
-		ran := make(chan string, 10)
-		say := func(_ context.Context, j herald.Job) error { ran <- j.Type + " " + string(j.Payload); return nil }
-		node := newJobNode(handlers{"send-welcome": say, "count": say, "other": say})
-		for name, pattern := range map[string]string{"send-welcome": "user.registered", "count": "*", "other": "login.*"} {
-			node.plan.Durable = append(node.plan.Durable, herald.DurableHandler{Pattern: pattern, Job: newJob(name, "")})
-		}
-		r := startQuick(t, storeURL)
-		publisher := r // a node that handles nothing publishes, where there may be two
-		if r.dialect == postgres {
-			publisher = startQuick(t, storeURL)
-		}
-		work(t, r, node)
-		r.awaitDurable(t, 3)
-		for range 2 { // the second is known
-			publisher.record(t, event(1))
-		}
-		got := []string{receive(t, ran), receive(t, ran)}
-		slices.Sort(got)
-		payload := ` {"id":"evt-1","type":"user.registered","timestamp":"2023-11-14T22:13:21Z","userId":"ann","ip":"203.0.113.7","payload":{"n":1}}`
-		if want := []string{"count" + payload, "send-welcome" + payload}; !slices.Equal(got, want) {
-			t.Errorf("got %q, want %q", got, want)
-		}
-		r.stats(t, herald.JobStats{herald.JobCompleted: 2})
-		jobs, err := r.Jobs(t.Context(), herald.JobQuery{EventID: "evt-1", Limit: 10})
-		if err != nil || len(jobs) != 2 {
-			t.Errorf("the event has the jobs %+v, %v; want 2", jobs, err)
-		}
-		if jobs, err := r.Jobs(t.Context(), herald.JobQuery{EventID: "evt-2", Limit: 10}); err != nil || len(jobs) != 0 {
-			t.Errorf("an event that is not there has the jobs %+v, %v", jobs, err)
-		}
-	})
-}
-
-// TestJobsOfAnEventAreFoundByAnIndex, and jobs of no event are not in it.
-func TestJobsOfAnEventAreFoundByAnIndex(t *testing.T) {
-	r := run(t, "sqlite::memory:")
-	var plan strings.Builder
-	err := r.db.query(t.Context(), func(row row) error {
-		var id, parent, unused int
-		var detail string
-		err := row.Scan(&id, &parent, &unused, &detail)
-		plan.WriteString(detail + "\n")
-		return err
-	}, "EXPLAIN QUERY PLAN SELECT "+r.sql.columns+" FROM river_job WHERE "+r.sql.event+" = ? ORDER BY id DESC LIMIT 10", "evt-1")
-	if err != nil || !strings.Contains(plan.String(), "herald_job_event") {
-		t.Errorf("the plan is %s%v", plan.String(), err)
-	}
-}
-
-// awaitDurable waits until so many handlers are registered.
-func (r *rig) awaitDurable(t testing.TB, want int) {
-	t.Helper()
-	eventually(t, func() error {
-		var n int
-		err := r.db.query(t.Context(), func(row row) error { return row.Scan(&n) }, "SELECT COUNT(*) FROM herald_durable")
-		if err != nil || n != want {
-			return fmt.Errorf("%d handlers are registered (%v), want %d", n, err, want)
-		}
-		return nil
-	})
 }
 
 func TestBackoffDoubles(t *testing.T) {
