@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -141,5 +140,3 @@ func postgresProgram(name string) string {
 	}
 	return name
 }
-
-var errNoPostgresUser = fmt.Errorf("Postgres does not run as root, and there is no user %q", "postgres")

@@ -1,12 +1,15 @@
 package heraldtest
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"os/user"
 	"strconv"
 	"syscall"
 )
+
+var errNoPostgresUser = errors.New(`Postgres does not run as root, and there is no user "postgres"`)
 
 // postgresUser is whom Postgres runs as where root would start it, which it refuses.
 func postgresUser() (*syscall.Credential, error) {
