@@ -72,8 +72,9 @@ func (d *sqliteDB) query(ctx context.Context, each func(row) error, query string
 
 func (d *sqliteDB) listen(ctx context.Context, _ func()) { <-ctx.Done() }
 
-// sqlitePoll is how often jobs are looked for of which nobody is told: those whose time has come.
-const sqlitePoll = 50 * time.Millisecond
+// sqlitePoll is how often jobs are looked for of which nobody is told: those whose time has come, and those that are
+// retried. A look costs a queue that is idle a millisecond or so.
+const sqlitePoll = 200 * time.Millisecond
 
 func (d *sqliteDB) queue(log *slog.Logger) (queue, error) {
 	return newQueue(&riverQueue[*sql.Tx]{
