@@ -42,6 +42,7 @@ func newAPI(s *Server, patience time.Duration) *api {
 	a.channels()
 	a.history()
 	a.audit()
+	a.webhooks()
 	a.jobs()
 	a.disconnects()
 	a.document()

@@ -16,6 +16,7 @@ const (
 	tagBroadcast   = "Broadcast"
 	tagEvents      = "Events"
 	tagAudit       = "Audit"
+	tagWebhooks    = "Webhooks"
 	tagJobs        = "Jobs"
 	tagChannels    = "Channels"
 	tagConnections = "Connections"
@@ -58,6 +59,7 @@ func newDocument() *huma.OpenAPI {
 			{Name: tagBroadcast, Description: "Say something on channels"},
 			{Name: tagEvents, Description: "Record facts, and see what became of them"},
 			{Name: tagAudit, Description: "Who did what, when"},
+			{Name: tagWebhooks, Description: "Have events delivered to other services"},
 			{Name: tagJobs, Description: "See what runs in the background, and try again what has failed"},
 			{Name: tagChannels, Description: "See which channels there are, and who is on them"},
 			{Name: tagConnections, Description: "Cut connections off"},

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -46,12 +47,35 @@ func TestOpenAPIDescribesEveryRoute(t *testing.T) {
 	eachOperation(document, func(name string, _ map[string]any) { described = append(described, name) })
 	slices.Sort(described)
 	want := []string{
-		"DELETE /api/v1/jobs/{id}", "GET /api/v1/audit", "GET /api/v1/audit/export",
-		"GET /api/v1/channels", "GET /api/v1/channels/{name}", "GET /api/v1/channels/{name}/history", "GET /api/v1/channels/{name}/members",
-		"GET /api/v1/channels/{name}/subscribers", "GET /api/v1/events/{id}",
-		"GET /api/v1/jobs", "GET /api/v1/jobs/stats", "GET /api/v1/jobs/{id}", "POST /api/v1/broadcast",
-		"POST /api/v1/broadcast/batch", "POST /api/v1/connections/{socketId}/disconnect", "POST /api/v1/events",
-		"POST /api/v1/jobs/dead/retry", "POST /api/v1/jobs/{id}/retry", "POST /api/v1/users/{id}/disconnect",
+		"DELETE /api/v1/jobs/{id}",
+		"DELETE /api/v1/webhooks/{id}",
+		"GET /api/v1/audit",
+		"GET /api/v1/audit/export",
+		"GET /api/v1/channels",
+		"GET /api/v1/channels/{name}",
+		"GET /api/v1/channels/{name}/history",
+		"GET /api/v1/channels/{name}/members",
+		"GET /api/v1/channels/{name}/subscribers",
+		"GET /api/v1/events/{id}",
+		"GET /api/v1/jobs",
+		"GET /api/v1/jobs/stats",
+		"GET /api/v1/jobs/{id}",
+		"GET /api/v1/webhooks",
+		"GET /api/v1/webhooks/{id}",
+		"GET /api/v1/webhooks/{id}/attempts",
+		"PATCH /api/v1/webhooks/{id}",
+		"POST /api/v1/broadcast",
+		"POST /api/v1/broadcast/batch",
+		"POST /api/v1/connections/{socketId}/disconnect",
+		"POST /api/v1/events",
+		"POST /api/v1/jobs/dead/retry",
+		"POST /api/v1/jobs/{id}/retry",
+		"POST /api/v1/users/{id}/disconnect",
+		"POST /api/v1/webhooks",
+		"POST /api/v1/webhooks/attempts/{id}/retry",
+		"POST /api/v1/webhooks/{id}/retry",
+		"POST /api/v1/webhooks/{id}/rotate",
+		"POST /api/v1/webhooks/{id}/test",
 	}
 	if !slices.Equal(described, want) {
 		t.Errorf("got  %q\nwant %q", described, want)
@@ -213,6 +237,10 @@ func TestOpenAPIBodiesAreWhatIsRead(t *testing.T) {
 		"BroadcastBody": (&said{}).shape(1),
 		"BatchBody":     batchShape(nil, 1),
 		"EventBody":     eventShape(&Event{}, 1),
+
+		"WebhookBody":       (&webhookForm{}).created(),
+		"WebhookChangeBody": (&webhookForm{}).changed(),
+		"RedeliverBody":     redeliverShape(new(time.Time)),
 	} {
 		schema := schemas[name]
 		got := slices.Sorted(maps.Keys(schema.Properties))

@@ -43,7 +43,7 @@ type eventAnswer struct {
 type reportAnswer struct {
 	Event     eventAnswer     `json:"event"`
 	Audit     *auditAnswer    `json:"audit" doc:"Its entry in the audit log, null without one"`
-	Webhooks  []any           `json:"webhooks" nullable:"false" doc:"The attempts to deliver it to webhooks"`
+	Webhooks  []attemptAnswer `json:"webhooks" nullable:"false" doc:"The attempts to deliver it to webhooks, the newest first"`
 	Jobs      []jobAnswer     `json:"jobs" nullable:"false" doc:"The jobs that it made and that are still kept, the newest first"`
 	Delivered deliveredAnswer `json:"delivered"`
 }
@@ -78,7 +78,7 @@ func (a *api) events() {
 			ID: id, Type: "user.registered", Timestamp: "2026-02-16T12:00:00.000Z",
 			UserID: "u-7", Payload: payload, IP: "203.0.113.7",
 		},
-		Audit: &exampleAudit, Webhooks: []any{}, Jobs: []jobAnswer{exampleJob}, Delivered: deliveredAnswer{WebSocket: 3, SSE: 1},
+		Audit: &exampleAudit, Webhooks: []attemptAnswer{exampleAttempt}, Jobs: []jobAnswer{exampleJob}, Delivered: deliveredAnswer{WebSocket: 3, SSE: 1},
 	}, a.server.serveEvent)
 }
 
@@ -183,6 +183,10 @@ func (s *Server) serveEvent(r *http.Request, _ []byte) (reportAnswer, error) {
 	if err != nil {
 		return reportAnswer{}, err
 	}
+	attempts, err := s.hooks.attemptsOf(r.Context(), e.ID)
+	if err != nil {
+		return reportAnswer{}, err
+	}
 	payload, _ := e.Payload.(json.RawMessage)
 	return reportAnswer{
 		Event: eventAnswer{
@@ -190,7 +194,7 @@ func (s *Server) serveEvent(r *http.Request, _ []byte) (reportAnswer, error) {
 			UserID: e.UserID, Payload: payload, IP: e.IP,
 		},
 		Audit:     entry,
-		Webhooks:  []any{},
+		Webhooks:  attempts,
 		Jobs:      jobs,
 		Delivered: delivered,
 	}, nil

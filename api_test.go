@@ -44,6 +44,16 @@ var apiRoutes = []struct {
 	{"DELETE", "/api/v1/jobs/1", "", ScopeJobs, 503},
 	{"POST", "/api/v1/jobs/1/retry", "", ScopeJobs, 503},
 	{"POST", "/api/v1/jobs/dead/retry", "", ScopeJobs, 503},
+	{"POST", "/api/v1/webhooks", `{"url":"https://example.com"}`, ScopeWebhooks, 503},
+	{"GET", "/api/v1/webhooks", "", ScopeWebhooks, 503},
+	{"GET", "/api/v1/webhooks/wh-1", "", ScopeWebhooks, 503},
+	{"PATCH", "/api/v1/webhooks/wh-1", `{"paused":true}`, ScopeWebhooks, 503},
+	{"DELETE", "/api/v1/webhooks/wh-1", "", ScopeWebhooks, 503},
+	{"POST", "/api/v1/webhooks/wh-1/rotate", "", ScopeWebhooks, 503},
+	{"POST", "/api/v1/webhooks/wh-1/test", "", ScopeWebhooks, 503},
+	{"GET", "/api/v1/webhooks/wh-1/attempts", "", ScopeWebhooks, 503},
+	{"POST", "/api/v1/webhooks/wh-1/retry", `{"since":"2026-02-16T12:00:00Z"}`, ScopeWebhooks, 503},
+	{"POST", "/api/v1/webhooks/attempts/att-1/retry", "", ScopeWebhooks, 503},
 }
 
 func TestEveryRouteNeedsItsScope(t *testing.T) {
@@ -137,8 +147,13 @@ func TestOtherMethodsAreNamed(t *testing.T) {
 	f := newAPIFixture(t, Config{})
 	for _, route := range apiRoutes {
 		allow := map[string]string{"GET": "GET, HEAD", "POST": "POST"}[route.method]
-		if route.path == "/api/v1/jobs/1" {
+		switch route.path {
+		case "/api/v1/jobs/1":
 			allow = "DELETE, GET, HEAD"
+		case "/api/v1/webhooks":
+			allow = "GET, HEAD, POST"
+		case "/api/v1/webhooks/wh-1":
+			allow = "DELETE, GET, HEAD, PATCH"
 		}
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"} {
 			got := f.callWith(t, method, route.path, route.body, http.Header{})

@@ -1,5 +1,7 @@
 package herald
 
+import "time"
+
 // The catalogue: the facts that nearly every backend has. An application's own types are declared
 // the same way, as a struct with an EventType method.
 
@@ -82,6 +84,20 @@ type AccountUnlocked struct {
 	Email string `json:"email"`
 }
 
+// WebhookDisabled says that Herald delivers nothing to an endpoint any more.
+type WebhookDisabled struct {
+	WebhookID string `json:"webhookId"`
+	// Reason is "gone" where the endpoint has said so with 410, and "failing" where every try had failed for days.
+	Reason string `json:"reason"`
+	// FailingSince is when the first of the tries failed that all did since; nil where the last did not.
+	FailingSince *time.Time `json:"failingSince,omitempty"`
+}
+
+// webhookTest is what POST /webhooks/{id}/test sends.
+type webhookTest struct {
+	WebhookID string `json:"webhookId"`
+}
+
 // The wire's names of the catalogue.
 
 func (UserRegistered) EventType() string  { return "user.registered" }
@@ -99,3 +115,12 @@ func (APIKeyCreated) EventType() string   { return "api_key.created" }
 func (APIKeyRevoked) EventType() string   { return "api_key.revoked" }
 func (AccountLocked) EventType() string   { return "account.locked" }
 func (AccountUnlocked) EventType() string { return "account.unlocked" }
+func (WebhookDisabled) EventType() string { return "webhook.disabled" }
+func (webhookTest) EventType() string     { return "webhook.test" }
+
+// catalogue is every type that Herald knows by itself.
+var catalogue = []Payload{
+	UserRegistered{}, UserDeleted{}, UserUpdated{}, LoginSuccess{}, LoginFailed{}, Logout{}, PasswordChanged{}, PasswordReset{},
+	EmailVerified{}, MFAEnabled{}, MFADisabled{}, APIKeyCreated{}, APIKeyRevoked{}, AccountLocked{}, AccountUnlocked{},
+	WebhookDisabled{},
+}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/herald-events/herald/internal/clock"
 	"github.com/herald-events/herald/internal/pattern"
+	"github.com/herald-events/herald/internal/webhook"
 )
 
 // Config is everything that a [Server] can be told. The zero value works: public channels for
@@ -72,6 +73,8 @@ type Config struct {
 	Jobs JobsConfig
 	// Redact says what the audit log keeps of a payload; nil: all of it.
 	Redact Redact
+	// Webhooks says how domain events are delivered to the endpoints that the server API is told. It needs a Store.
+	Webhooks WebhookConfig
 
 	// Logger receives what an operator should know; nil means [slog.Default].
 	Logger *slog.Logger
@@ -168,6 +171,17 @@ type KeepAlive struct {
 	SSERetry               time.Duration // when an EventSource comes back, 3 s, jittered
 }
 
+// WebhookConfig says how domain events are delivered to endpoints.
+type WebhookConfig struct {
+	// AllowPrivate reaches private addresses, this machine and what is not https, for tests and intranets.
+	AllowPrivate bool
+	// Retry are the delays between the tries of a delivery: there is one try more than there are delays. Nil means those
+	// of the example in Standard Webhooks: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h.
+	Retry []time.Duration
+	// Timeout is for one try; 0 means 20 s.
+	Timeout time.Duration
+}
+
 // minSecret is the length in characters below which a secret can be guessed, offline from one token.
 const minSecret = 16
 
@@ -209,6 +223,10 @@ func (c Config) withDefaults() Config {
 	c.KeepAlive.EventHeartbeatInterval = cmp.Or(c.KeepAlive.EventHeartbeatInterval, 30*time.Second)
 	c.KeepAlive.SSERetry = cmp.Or(c.KeepAlive.SSERetry, 3*time.Second)
 	c.Jobs = c.Jobs.withDefaults()
+	if c.Webhooks.Retry == nil {
+		c.Webhooks.Retry = webhook.DefaultSchedule().Delays
+	}
+	c.Webhooks.Timeout = cmp.Or(c.Webhooks.Timeout, 20*time.Second)
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, 10*time.Second)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	if c.clock == nil {
@@ -261,6 +279,10 @@ func (c Config) validate() error {
 	v.notNegative("KeepAlive.SSERetry", int64(c.KeepAlive.SSERetry))
 	v.queues("Jobs.Queues", c.Jobs.Queues)
 	v.notNegative("DrainTimeout", int64(c.DrainTimeout))
+	v.notNegative("Webhooks.Timeout", int64(c.Webhooks.Timeout))
+	for _, delay := range c.Webhooks.Retry {
+		v.atLeast("Webhooks.Retry", int64(delay), int64(time.Millisecond))
+	}
 	return errors.Join(v.errs...)
 }
 

@@ -66,6 +66,7 @@ var metricTypes = map[string]string{
 	"herald_queued_bytes":               "gauge",
 	"herald_slow_consumers_total":       "counter",
 	"herald_subscriptions":              "gauge",
+	"herald_webhook_attempts_total":     "counter",
 }
 
 func TestMetricsNamesAndTypes(t *testing.T) {

@@ -89,11 +89,22 @@ func testPageJoins(t *testing.T, url, script string) {
 
 func parseScript(t *testing.T, script string) {
 	t.Helper()
+	parseJavaScript(t, script, "--check", "-")
+}
+
+// parseModule parses what imports.
+func parseModule(t *testing.T, script string) {
+	t.Helper()
+	parseJavaScript(t, script, "--input-type=module", "--check", "-")
+}
+
+func parseJavaScript(t *testing.T, script string, args ...string) {
+	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
 		return
 	}
-	c := exec.CommandContext(t.Context(), node, "--check", "-")
+	c := exec.CommandContext(t.Context(), node, args...)
 	c.Stdin = strings.NewReader(script)
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s\n%s", err, out, script)

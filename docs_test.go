@@ -88,7 +88,7 @@ func docPages(t *testing.T) []string {
 // TestDocPages: every page of docs has a test of its blocks, and a line in README.md.
 func TestDocPages(t *testing.T) {
 	const performancePage, reliabilityPage = "docs/performance.md", "docs/reliability.md" // which have no blocks
-	tested := []string{libraryPage, protocolPage, serverPage, auditPage, jobsPage, performancePage, reliabilityPage, "README.md", "CONTRIBUTING.md"}
+	tested := []string{libraryPage, protocolPage, serverPage, auditPage, jobsPage, webhooksPage, performancePage, reliabilityPage, "README.md", "CONTRIBUTING.md"}
 	readme := readDoc(t, "README.md")
 	for _, page := range docPages(t) {
 		page = filepath.ToSlash(page)

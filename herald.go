@@ -28,6 +28,7 @@ type Server struct {
 	rooms   *rooms
 	recent  *recent
 	doors   *doors
+	hooks   *webhooks
 	// clientEvents are the channels on which clients may send.
 	clientEvents []pattern.Pattern
 	histories    histories
@@ -87,11 +88,15 @@ func New(config Config) (*Server, error) {
 	})
 	s.streams = newStreams(s)
 	s.rooms = newRooms(s)
+	s.hooks = newWebhooks(s)
 	s.connectBroker()
 	s.bus = bus.New[Event](bus.Config{OnFailure: s.handlerFailed})
 	s.relay = bus.New[Event](bus.Config{OnFailure: s.handlerFailed})
 	var err error
 	if s.metrics, err = newMetrics(s); err != nil {
+		return nil, err
+	}
+	if err := s.hooks.handle(); err != nil {
 		return nil, err
 	}
 	if err := s.install(config); err != nil {
@@ -148,6 +153,7 @@ func (s *Server) Run(ctx context.Context) error {
 	stop()
 	s.retireAccess() // before the wait: a fetch of keys may be what something still waits for
 	wg.Wait()
+	s.hooks.client.Close()
 	return err
 }
 

@@ -22,8 +22,11 @@ func (n storeNode) RunJob(ctx context.Context, j Job) error {
 		return GiveUp(fmt.Errorf("no handler of the type %q", j.Type))
 	}
 	err := callHandler(ctx, h, j)
+	if _, early := errors.AsType[*SnoozeError](err); early {
+		return err
+	}
 	n.metrics.jobs.WithLabelValues(j.Type, outcomeOf(err)).Inc()
-	if err != nil && !errors.Is(context.Cause(ctx), context.Canceled) {
+	if err != nil && j.Type != webhookJob && !errors.Is(context.Cause(ctx), context.Canceled) {
 		n.log.Warn("job failed", "job", j.ID, "type", j.Type, "attempt", j.Attempts, "of", j.MaxAttempts, "err", err)
 	}
 	return err
@@ -49,7 +52,7 @@ func callHandler(ctx context.Context, h jobHandler, j Job) (err error) {
 			err = fmt.Errorf("panic: %v\n\n%s", v, debug.Stack())
 		}
 	}()
-	return h.run(ctx, j.Payload)
+	return h.run(ctx, j)
 }
 
 // startWork has the store run jobs until stopWork, at the latest until ctx ends.

@@ -19,7 +19,7 @@ type JobsConfig struct {
 
 // withDefaults makes the default queue one of the others.
 func (c JobsConfig) withDefaults() JobsConfig {
-	queues := map[string]int{defaultQueue: cmp.Or(c.Concurrency, defaultConcurrency)}
+	queues := map[string]int{defaultQueue: cmp.Or(c.Concurrency, defaultConcurrency), webhookQueue: deliveriesOfNode}
 	maps.Copy(queues, c.Queues)
 	c.Queues = queues
 	return c
@@ -144,6 +144,21 @@ func (e *RetryAfterError) Unwrap() error { return e.Err }
 // RetryAfter is what a handler returns to be called again after d, if there are attempts left.
 func RetryAfter(d time.Duration, err error) error {
 	return &RetryAfterError{max(d, 0), cmp.Or(err, errors.New("to be tried again"))}
+}
+
+// SnoozeError has a job run again after a time, as if it had not run at all.
+type SnoozeError struct {
+	After time.Duration
+	Err   error
+}
+
+func (e *SnoozeError) Error() string { return e.Err.Error() }
+func (e *SnoozeError) Unwrap() error { return e.Err }
+
+// Snooze is what a handler returns that has found that it is too early: it is called again after d, and this call is no
+// attempt.
+func Snooze(d time.Duration, why error) error {
+	return &SnoozeError{max(d, 0), cmp.Or(why, errors.New("too early"))}
 }
 
 // GiveUpError has a job that failed be dead at once.

@@ -28,7 +28,7 @@ type work struct {
 
 type jobHandler struct {
 	defaults NewJob
-	run      func(ctx context.Context, payload []byte) error
+	run      func(context.Context, Job) error
 }
 
 // Handle has jobs of a type run by handler, which gets their payload decoded: on any of the nodes that share a store
@@ -38,9 +38,9 @@ type jobHandler struct {
 //
 // Types are called before [Server.Run]: 2 to 100 characters, dot-separated segments of "a-z 0-9 _ -".
 func Handle[T any](srv *Server, jobType string, handler func(ctx context.Context, payload T) error, opts ...JobOption) error {
-	return srv.handle(jobType, func(ctx context.Context, raw []byte) error {
+	return srv.handle(jobType, func(ctx context.Context, j Job) error {
 		var payload T
-		if err := json.Unmarshal(raw, &payload); err != nil {
+		if err := json.Unmarshal(j.Payload, &payload); err != nil {
 			return GiveUp(fmt.Errorf("decode the payload of %s: %w", jobType, err))
 		}
 		return handler(ctx, payload)
@@ -58,8 +58,8 @@ func OnDurable(srv *Server, typeOrPattern, name string, handler Handler, opts ..
 	} else if err := checkEventType(typeOrPattern); err != nil {
 		return err
 	}
-	err := srv.handle(name, func(ctx context.Context, raw []byte) error {
-		e, err := eventOfJob(raw)
+	err := srv.handle(name, func(ctx context.Context, j Job) error {
+		e, err := eventOfJob(j.Payload)
 		if err != nil {
 			return GiveUp(err)
 		}
@@ -82,7 +82,7 @@ func eventOfJob(raw []byte) (Event, error) {
 	return e.Event, err
 }
 
-func (s *Server) handle(jobType string, run func(context.Context, []byte) error, opts []JobOption) error {
+func (s *Server) handle(jobType string, run func(context.Context, Job) error, opts []JobOption) error {
 	if err := s.checkPlanning(); err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ type metrics struct {
 	clientEvents prometheus.Counter
 	broadcast    prometheus.Counter
 	published    prometheus.Counter
+	attempts     *prometheus.CounterVec
 	jobs         *prometheus.CounterVec
 }
 
@@ -43,7 +44,10 @@ func newMetrics(s *Server) (*metrics, error) {
 		received:     counter("herald_messages_received_total", "Messages of clients."),
 		clientEvents: counter("herald_client_events_total", "Client events that were sent on to others."),
 		broadcast:    counter("herald_broadcasts_total", "Messages that were accepted for a channel."),
-		published:    counter("herald_events_published_total", "Domain events that were accepted, repeats not counted."),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "herald_webhook_attempts_total", Help: "Tries to deliver an event to a webhook, by what they came to.",
+		}, []string{"result"}),
+		published: counter("herald_events_published_total", "Domain events that were accepted, repeats not counted."),
 		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "herald_job_attempts_total", Help: "Attempts of background jobs on this node, by what became of them.",
 		}, []string{"type", "outcome"}),
@@ -51,11 +55,16 @@ func newMetrics(s *Server) (*metrics, error) {
 	for _, reason := range slowReasons { // a rate needs the zero before the first
 		m.slow.WithLabelValues(reason)
 	}
+	for _, result := range attemptResults {
+		m.attempts.WithLabelValues(result)
+	}
 	if m.registry == nil {
 		m.registry = prometheus.NewRegistry()
 		m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
-	own := []prometheus.Collector{m.connections, m.accepted, m.closes, m.slow, m.received, m.clientEvents, m.broadcast, m.published, m.jobs}
+	own := []prometheus.Collector{
+		m.connections, m.accepted, m.closes, m.slow, m.received, m.clientEvents, m.broadcast, m.published, m.attempts, m.jobs,
+	}
 	for _, c := range slices.Concat(own, s.hubMetrics(), s.busMetrics()) {
 		if err := m.registry.Register(c); err != nil { // the registry is the application's, and another server may have it
 			return nil, &FieldError{"Metrics", err.Error()}

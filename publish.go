@@ -143,7 +143,7 @@ func (s *Server) record(ctx context.Context, e Event) (duplicate bool, err error
 		if err != nil {
 			return false, err
 		}
-		return store.Record(ctx, Record{e, entry})
+		return store.Record(ctx, Record{Event: e, Audit: entry})
 	}
 	receipt, err := s.hand(ctx, e)
 	return receipt.Duplicate, err

@@ -26,21 +26,27 @@ type Store interface {
 	Facts
 	AuditLog
 	JobStore
+	Webhooks
+	Deliveries
 }
 
 // Facts are the domain events that are kept.
 type Facts interface {
-	// Record keeps an event, its audit entry and the jobs of its durable handlers in one transaction, and returns when
-	// that is committed. The same event id again changes nothing and is a duplicate.
+	// Record keeps an event, its audit entry, its deliveries to webhooks and the jobs of its durable handlers in one
+	// transaction, and returns when that is committed. The same event id again changes nothing and is a duplicate.
 	Record(ctx context.Context, r Record) (duplicate bool, err error)
 	// Event finds an event by its id, with its audit entry.
 	Event(ctx context.Context, id string) (e Event, entry AuditEntry, found bool, err error)
+	// KnownTypes returns the types of events that were recorded, in no order.
+	KnownTypes(ctx context.Context) ([]string, error)
 }
 
 // Record is an event that is to be kept, checked and complete, its payload a json.RawMessage.
 type Record struct {
 	Event Event
 	Audit AuditEntry // what the audit log says of it
+	// WebhookID names the one endpoint that gets it, whatever its patterns; empty: all that want its type.
+	WebhookID string
 }
 
 // AuditLog is append-only: who did what, when, in a chain of hashes.
@@ -113,6 +119,8 @@ type StoreNode interface {
 	Recorded(ctx context.Context, e Event)
 	// Durable are the node's handlers of events whose calls are jobs: all events that it records are for them too.
 	Durable() []DurableHandler
+	// DeliveryJob is the job of a delivery: all of it but its payload, which is [DeliveryKey.Payload].
+	DeliveryJob() NewJob
 }
 
 // storeNode is a server as its store knows it.

@@ -10,38 +10,38 @@ import (
 )
 
 const (
-	// maxCommit bounds the facts of one transaction: those that come meanwhile wait no longer than for one.
+	// maxCommit bounds the things of one transaction: those that come meanwhile wait no longer than for one.
 	maxCommit = 256
 	// commitTime bounds one transaction.
 	commitTime = 10 * time.Second
 )
 
-// commits has facts that come at the same time share a transaction. What is waiting when one has ended is the next:
+// commits has things that come at the same time, such as facts, share a transaction. What is waiting when one has ended is the next:
 // none waits for others where nothing is under way.
-type commits struct {
-	commit func(context.Context, []*fact) error
+type commits[T any] struct {
+	commit func(context.Context, []T) error
 	wake   chan struct{} // holds one when something waits
 
 	mu      sync.Mutex // guards the fields below
-	waiting []*recording
+	waiting []*recording[T]
 	over    bool
 }
 
-// recording is a fact on its way.
-type recording struct {
-	fact *fact
+// recording is a thing on its way.
+type recording[T any] struct {
+	it   T
 	done chan error // holds its end
 }
 
-func newCommits(commit func(context.Context, []*fact) error) *commits {
-	return &commits{commit: commit, wake: make(chan struct{}, 1)}
+func newCommits[T any](commit func(context.Context, []T) error) *commits[T] {
+	return &commits[T]{commit: commit, wake: make(chan struct{}, 1)}
 }
 
 var errOver = errors.New("the store is not running")
 
-// do returns when a fact is committed, or is not going to be. Where ctx ends before, it may be either.
-func (c *commits) do(ctx context.Context, f *fact) error {
-	r := &recording{f, make(chan error, 1)}
+// do returns when a thing is committed, or is not going to be. Where ctx ends before, it may be either.
+func (c *commits[T]) do(ctx context.Context, it T) error {
+	r := &recording[T]{it, make(chan error, 1)}
 	if !c.add(r) {
 		return storeError(errOver)
 	}
@@ -53,7 +53,7 @@ func (c *commits) do(ctx context.Context, f *fact) error {
 	}
 }
 
-func (c *commits) add(r *recording) bool {
+func (c *commits[T]) add(r *recording[T]) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {
@@ -68,7 +68,7 @@ func (c *commits) add(r *recording) bool {
 }
 
 // take takes what waits, up to a transaction's worth.
-func (c *commits) take() []*recording {
+func (c *commits[T]) take() []*recording[T] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := min(len(c.waiting), maxCommit)
@@ -81,7 +81,7 @@ func (c *commits) take() []*recording {
 }
 
 // run commits until ctx ends, and then what still waits.
-func (c *commits) run(ctx context.Context) {
+func (c *commits[T]) run(ctx context.Context) {
 	working := context.WithoutCancel(ctx)
 	for {
 		select {
@@ -97,7 +97,7 @@ func (c *commits) run(ctx context.Context) {
 	}
 }
 
-func (c *commits) drain(ctx context.Context) {
+func (c *commits[T]) drain(ctx context.Context) {
 	for {
 		taken := c.take()
 		if len(taken) == 0 {
@@ -109,12 +109,12 @@ func (c *commits) drain(ctx context.Context) {
 
 // settle commits all together or, where the database does not take what they have, each alone, so that one that cannot
 // be stored fails alone.
-func (c *commits) settle(ctx context.Context, taken []*recording) {
-	facts := make([]*fact, len(taken))
+func (c *commits[T]) settle(ctx context.Context, taken []*recording[T]) {
+	things := make([]T, len(taken))
 	for i, r := range taken {
-		facts[i] = r.fact
+		things[i] = r.it
 	}
-	err := c.within(ctx, facts)
+	err := c.within(ctx, things)
 	if !isOfContent(err) || len(taken) == 1 {
 		for _, r := range taken {
 			r.done <- err
@@ -122,12 +122,12 @@ func (c *commits) settle(ctx context.Context, taken []*recording) {
 		return
 	}
 	for _, r := range taken {
-		r.done <- c.within(ctx, []*fact{r.fact})
+		r.done <- c.within(ctx, []T{r.it})
 	}
 }
 
-func (c *commits) within(ctx context.Context, facts []*fact) error {
+func (c *commits[T]) within(ctx context.Context, things []T) error {
 	ctx, cancel := context.WithTimeout(ctx, commitTime)
 	defer cancel()
-	return c.commit(ctx, facts)
+	return c.commit(ctx, things)
 }

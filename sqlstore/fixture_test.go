@@ -91,6 +91,11 @@ func (n *node) Deliver(_ context.Context, events []herald.Event) error {
 // Durable implements herald.StoreNode.
 func (n *node) Durable() []herald.DurableHandler { return n.durable }
 
+// DeliveryJob implements herald.StoreNode.
+func (n *node) DeliveryJob() herald.NewJob {
+	return herald.NewJob{Type: "webhook.deliver", Queue: "webhooks", Priority: 2, Attempts: 10, Timeout: time.Minute}
+}
+
 // AuditOf implements herald.StoreNode.
 func (n *node) AuditOf(e herald.Event) herald.AuditEntry {
 	return herald.AuditEntry{OccurredAt: e.Timestamp, Actor: "outbox", Action: e.Type, Outcome: "success", EventID: e.ID, Payload: e.Payload.(json.RawMessage)}

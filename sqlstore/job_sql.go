@@ -16,6 +16,7 @@ type jobSQL struct {
 	columns    string // those that scanJob reads
 	lastWorker string // who runs the job
 	cancelled  string // whether it was cancelled while it ran
+	cancel     string // the metadata of a job that is to be cancelled while it runs
 	failures   string // how many attempts have failed, with those that were lost
 	addError   string // the failures with one more, which is an argument
 	state      string // makes a state of a text
@@ -33,6 +34,7 @@ func jobSQLOf(dialect string) jobSQL {
 				COALESCE((EXTRACT(EPOCH FROM finalized_at) * 1000)::BIGINT, 0), attempt > 0 AND scheduled_at > clock_timestamp()`,
 			lastWorker: "COALESCE(attempted_by[array_upper(attempted_by, 1)], '')",
 			cancelled:  "metadata->>'cancel_attempted_at' IS NOT NULL",
+			cancel:     "jsonb_set(metadata, '{cancel_attempted_at}', to_jsonb(clock_timestamp()))",
 			failures:   "COALESCE(array_length(errors, 1), 0)",
 			addError:   "array_append(errors, CAST(? AS JSONB))",
 			state:      "::river_job_state",
@@ -54,6 +56,7 @@ func jobSQLOf(dialect string) jobSQL {
 			attempt > 0 AND scheduled_at > datetime('now', 'subsec')`,
 		lastWorker: "COALESCE(json_extract(attempted_by, '$[#-1]'), '')",
 		cancelled:  "json_extract(metadata, '$.cancel_attempted_at') IS NOT NULL",
+		cancel:     "jsonb_set(metadata, '$.cancel_attempted_at', datetime('now', 'subsec'))",
 		failures:   "COALESCE(json_array_length(errors), 0)",
 		event:      "json_extract(args, '$.event')",
 		addError:   "jsonb_insert(COALESCE(errors, jsonb('[]')), '$[#]', jsonb(?))",

@@ -59,6 +59,9 @@ func (w *jobWorker) Work(ctx context.Context, j *river.Job[jobArgs]) error {
 	if _, ok := errors.AsType[*herald.GiveUpError](err); ok {
 		return river.JobCancel(err)
 	}
+	if early, ok := errors.AsType[*herald.SnoozeError](err); ok {
+		return river.JobSnooze(max(early.After, time.Second/20))
+	}
 	if own, ok := errors.AsType[*herald.RetryAfterError](err); ok {
 		j.Args.retryAt = time.Now().Add(max(own.After, time.Second/20)) // River takes no time that is over
 	}

@@ -19,6 +19,7 @@ type fact struct {
 	event *herald.Event // nil: the entry is the application's own
 	entry audit.Entry   // without seq and hashes; without an id there is none
 	jobs  []*job        // beside those that the event makes
+	to    string        // the one webhook that gets the event; empty: all that want its type
 
 	isDuplicate bool // set by the commit: the event's id is known
 }
@@ -26,7 +27,7 @@ type fact struct {
 // Record implements herald.Store.
 func (s *Store) Record(ctx context.Context, r herald.Record) (duplicate bool, err error) {
 	e := r.Event
-	f := &fact{event: &e, entry: newEntry(r.Audit, s.clock.Now())}
+	f := &fact{event: &e, entry: newEntry(r.Audit, s.clock.Now()), to: r.WebhookID}
 	if err := s.commits.do(ctx, f); err != nil {
 		return false, err
 	}
@@ -77,7 +78,17 @@ func (s *Store) record(ctx context.Context, t tx, facts []*fact) ([]*job, error)
 	if err != nil {
 		return nil, err
 	}
-	return jobs, s.insertJobs(ctx, t, jobs)
+	deliveries, err := s.deliveriesOf(ctx, t, fresh)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range deliveries {
+		jobs = append(jobs, d.job)
+	}
+	if err := s.insertJobs(ctx, t, jobs); err != nil {
+		return nil, err
+	}
+	return jobs, addDeliveries(ctx, t, deliveries)
 }
 
 // chain appends the entries of facts to the audit log, with their events, and returns the facts that are not known yet.

@@ -134,9 +134,9 @@ func TestOneBadFactFailsAlone(t *testing.T) {
 		return nil
 	})
 	ids := []string{"evt-1", "evt-bad", "evt-2"}
-	recordings := make([]*recording, len(ids))
+	recordings := make([]*recording[*fact], len(ids))
 	for i, id := range ids {
-		recordings[i] = &recording{&fact{event: &herald.Event{ID: id}}, make(chan error, 1)}
+		recordings[i] = &recording[*fact]{&fact{event: &herald.Event{ID: id}}, make(chan error, 1)}
 		c.add(recordings[i])
 	}
 	ctx, cancel := context.WithCancel(t.Context())

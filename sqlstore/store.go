@@ -33,6 +33,9 @@ type Config struct {
 	// SigningKey, which signs the checkpoint that stays in the place of what was removed.
 	AuditRetention time.Duration
 	SigningKey     ed25519.PrivateKey
+	// EncryptionKeys encrypt the secrets of webhooks: the first encrypts, all can read. Each has at least 16
+	// characters. Without one secrets are kept as they are.
+	EncryptionKeys []string
 
 	clock clock.Clock // nil: the system's
 	times jobTimes    // zero: those of defaultTimes
@@ -46,7 +49,10 @@ type Store struct {
 	log     *slog.Logger
 	clock   clock.Clock
 	self    string // this node, among those that share a Postgres
-	commits *commits
+	commits *commits[*fact]
+	tried   *commits[*tried]
+	seals   seals
+	wanted  wanted
 	queue   queue
 	sql     jobSQL
 	times   jobTimes
@@ -55,7 +61,9 @@ type Store struct {
 	retention time.Duration
 	key       ed25519.PrivateKey
 
-	own []herald.DurableHandler // set by Run, before anything is committed
+	// Set by Run, before anything is committed.
+	own         []herald.DurableHandler
+	deliveryJob herald.NewJob
 
 	mu   sync.Mutex // guards the field below
 	sick error      // why nothing can be written; nil: it can
@@ -80,11 +88,15 @@ func Open(ctx context.Context, storeURL string, config Config) (*Store, error) {
 		s.clock = clock.System()
 	}
 	var err error
+	if s.seals, err = newSeals(config.EncryptionKeys); err != nil {
+		return nil, fmt.Errorf("sqlstore: %w", err)
+	}
 	if s.db, s.dialect, err = open(ctx, storeURL); err != nil {
 		return nil, fmt.Errorf("sqlstore: %w", err)
 	}
 	s.closeOnce = sync.OnceValue(s.db.close)
 	s.commits = newCommits(s.commit)
+	s.tried = newCommits(s.commitTried)
 	s.sql = jobSQLOf(s.dialect)
 	if s.queue, err = s.db.queue(s.log); err != nil {
 		return nil, fmt.Errorf("sqlstore: %w", errors.Join(err, s.Close()))
@@ -120,8 +132,14 @@ func (s *Store) Close() error { return s.closeOnce() }
 func (s *Store) Run(ctx context.Context, node herald.StoreNode) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	s.own = node.Durable()
+	if err := s.SealSecrets(ctx); errors.Is(err, ErrEncryptionKey) {
+		return fmt.Errorf("sqlstore: %w", err)
+	} else if err != nil {
+		s.log.Warn("secrets are not encrypted with the newest key", "err", err)
+	}
+	s.own, s.deliveryJob = node.Durable(), node.DeliveryJob()
 	wg.Go(func() { s.commits.run(ctx) })
+	wg.Go(func() { s.tried.run(ctx) })
 	wg.Go(func() { s.db.listen(ctx, s.wake) })
 	wg.Go(func() { s.watch(ctx) })
 	wg.Go(func() { s.prune(ctx) })

@@ -96,8 +96,14 @@ func (s *service) openStore(ctx context.Context) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
-	s.store, err = sqlstore.Open(ctx, s.options.storeURL, sqlstore.Config{Logger: s.log})
-	return err
+	s.store, err = sqlstore.Open(ctx, s.options.storeURL, sqlstore.Config{Logger: s.log, EncryptionKeys: s.options.encryptionKeys})
+	if err != nil {
+		return err
+	}
+	if err := s.store.SealSecrets(ctx); err != nil {
+		return errors.Join(err, s.closeStore())
+	}
+	return nil
 }
 
 func (s *service) closeStore() error {
@@ -123,7 +129,9 @@ func newService(ctx context.Context, load loader, v variation) (*service, error)
 		}
 		o.herald.Broker = broker
 	}
-	if err := s.openStore(ctx); err != nil {
+	if err := s.openStore(ctx); errors.Is(err, sqlstore.ErrEncryptionKey) {
+		return nil, problems{o.given.problem(settingByKey("encryption_key"), "%v", err)}
+	} else if err != nil {
 		return nil, problems{o.given.problem(settingByKey("store_url"), "%v", err)}
 	}
 	ready := false

@@ -44,6 +44,7 @@ type options struct {
 	apiKey          string
 	redis           redisbroker.Config
 	storeURL        string
+	encryptionKeys  []string
 	logLevel        slog.Level
 	logFormat       string
 }

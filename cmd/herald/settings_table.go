@@ -10,7 +10,7 @@ import (
 )
 
 // table is every setting there is, in the order in which they are shown.
-var table = slices.Concat(addresses, users, access, serverAPI, histories, limits, keepAlive, nodes, stores, logs, later)
+var table = slices.Concat(addresses, users, access, serverAPI, histories, limits, keepAlive, nodes, stores, webhooks, logs, later)
 
 // grouped puts settings under a title of the help.
 func grouped(title string, rows ...setting) []setting {
@@ -278,11 +278,28 @@ var stores = grouped("What is kept",
 	},
 )
 
+var webhooks = grouped("Webhooks",
+	setting{
+		key: "webhook_allow_private", def: "false", bare: true,
+		help:  "Reach private addresses and plain http, for tests and intranets.",
+		field: "Webhooks.AllowPrivate",
+		put:   into(asYesNo, func(o *options) *bool { return &o.herald.Webhooks.AllowPrivate }),
+	},
+	setting{
+		key: "webhook_retry", def: "5s,5m,30m,2h,5h,10h,14h,20h,24h", list: true,
+		help:  "Delays between the tries of a delivery, comma-separated: there is one try more than delays. none for one try.",
+		field: "Webhooks.Retry",
+		put:   into(asDelays, func(o *options) *[]time.Duration { return &o.herald.Webhooks.Retry }),
+	},
+	setting{
+		key: "encryption_key", list: true, secret: true,
+		help: "Keys that encrypt the secrets of webhooks in the store, comma-separated: the first encrypts, all can read.",
+		put:  into(asEncryptionKeys, func(o *options) *[]string { return &o.encryptionKeys }),
+	},
+)
+
 // later is the settings that this version knows and cannot honour; off is what says the same as leaving
 // them out.
 var later = []setting{
-	notYet("webhook_allow_private", "there are no webhooks", "false"),
-	notYet("webhook_retry", "there are no webhooks"),
-	notYet("encryption_key", "nothing is kept"),
 	notYet("notices", "none are published", "none"),
 }

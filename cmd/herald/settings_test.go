@@ -80,6 +80,9 @@ func TestEverySettingReachesItsPlace(t *testing.T) {
 		"sse_retry":                {"500ms", func(o *options) any { return o.herald.KeepAlive.SSERetry }, 500 * time.Millisecond},
 		"redis_url":                {"redis://r.example.com:6380", func(o *options) any { return o.redis.URL }, "redis://r.example.com:6380"},
 		"redis_prefix":             {"shop", func(o *options) any { return o.redis.Prefix }, "shop"},
+		"webhook_allow_private":    {"true", func(o *options) any { return o.herald.Webhooks.AllowPrivate }, true},
+		"webhook_retry":            {"1s, 2m", func(o *options) any { return o.herald.Webhooks.Retry }, []time.Duration{time.Second, 2 * time.Minute}},
+		"encryption_key":           {secret1 + "," + secret2, func(o *options) any { return o.encryptionKeys }, []string{secret1, secret2}},
 		"store_url":                {"postgres://p.example.com/herald", func(o *options) any { return o.storeURL }, "postgres://p.example.com/herald"},
 		"log_level":                {"debug", func(o *options) any { return o.logLevel }, slog.LevelDebug},
 		"log_format":               {"json", func(o *options) any { return o.logFormat }, "json"},
@@ -125,6 +128,9 @@ func TestDefaults(t *testing.T) {
 			EventHeartbeatInterval: 30 * time.Second, SSERetry: 3 * time.Second,
 		},
 		DrainTimeout: 10 * time.Second,
+		Webhooks: herald.WebhookConfig{Retry: []time.Duration{
+			5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour,
+		}},
 	}
 	if !reflect.DeepEqual(o.herald, want) {
 		t.Errorf("got %+v\nwant %+v", o.herald, want)
@@ -255,6 +261,25 @@ func TestHistorySettings(t *testing.T) {
 	}
 }
 
+func TestWebhookSettings(t *testing.T) {
+	o, found := loadFrom(t, []string{"HERALD_WEBHOOK_RETRY=none"})
+	if got := o.herald.Webhooks.Retry; got == nil || len(got) != 0 || len(found) > 0 {
+		t.Errorf("got %#v and %v, want an empty list", got, found)
+	}
+	for setting, want := range map[string]string{
+		"HERALD_WEBHOOK_RETRY=5s,soon":       `"soon" is not a duration such as 500ms, 30s or 1h30m`,
+		"HERALD_WEBHOOK_RETRY=5s,":           "entry 2 of 2 is empty",
+		"HERALD_WEBHOOK_RETRY=0s":            `"0s" is too short; more than 0 is needed`,
+		"HERALD_WEBHOOK_ALLOW_PRIVATE=maybe": `"maybe" is neither true nor false`,
+		"HERALD_ENCRYPTION_KEY=short":        "key 1 has 5 characters; at least 16 are needed",
+	} {
+		_, found := loadFrom(t, []string{setting})
+		if len(found) != 1 || found[0].message != want {
+			t.Errorf("%s: got %v, want %q", setting, found, want)
+		}
+	}
+}
+
 func TestChannelAccess(t *testing.T) {
 	o, found := loadFrom(t, nil, "--auth-secret="+secret1+","+secret2, "--channel-access=https://app.example.com/herald")
 	if want := herald.ByCallback("https://app.example.com/herald", secret1); len(found) > 0 || reflect.TypeOf(o.herald.Authorizer) != reflect.TypeOf(want) {
@@ -276,14 +301,13 @@ func TestChannelAccess(t *testing.T) {
 // TestSettingsOfLaterVersions: what cannot be honoured is refused, what says "off" is not.
 func TestSettingsOfLaterVersions(t *testing.T) {
 	off := []string{
-		"HERALD_WEBHOOK_ALLOW_PRIVATE=false", "HERALD_NOTICES=none",
+		"HERALD_NOTICES=none",
 	}
 	if _, found := loadFrom(t, off); len(found) > 0 {
 		t.Errorf("got %v, want no problem", found)
 	}
 	on := []string{
-		"HERALD_WEBHOOK_ALLOW_PRIVATE=true",
-		"HERALD_WEBHOOK_RETRY=5s", "HERALD_ENCRYPTION_KEY=k", "HERALD_NOTICES=**",
+		"HERALD_NOTICES=**",
 	}
 	_, found := loadFrom(t, on)
 	if len(found) != len(on) {

@@ -179,6 +179,37 @@ func asDuration(text string) (time.Duration, error) {
 	return d, nil
 }
 
+// asDelays reads a list of durations; none is an empty one.
+func asDelays(text string) ([]time.Duration, error) {
+	if text == "none" {
+		return []time.Duration{}, nil
+	}
+	entries, err := asList(text)
+	if err != nil {
+		return nil, err
+	}
+	delays := make([]time.Duration, len(entries))
+	for i, entry := range entries {
+		if delays[i], err = asDuration(entry); err != nil {
+			return nil, err
+		}
+	}
+	return delays, nil
+}
+
+// minEncryptionKey is the length in characters below which a key can be guessed.
+const minEncryptionKey = 16
+
+func asEncryptionKeys(text string) ([]string, error) {
+	keys, err := asList(text)
+	for i, key := range keys {
+		if len(key) < minEncryptionKey {
+			return nil, fmt.Errorf("key %d has %d characters; at least %d are needed", i+1, len(key), minEncryptionKey)
+		}
+	}
+	return keys, err
+}
+
 func asAddress(text string) (string, error) {
 	_, port, err := net.SplitHostPort(text)
 	if err != nil {

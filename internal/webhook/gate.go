@@ -1,0 +1,194 @@
+package webhook
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Limits bound what one endpoint is sent.
+type Limits struct {
+	Concurrency int     // at once; 1 where order is kept
+	Rate        float64 // a second, with bursts of as many; 0: as many as come
+}
+
+// Gates bound what each endpoint is sent, so that one that is slow takes nothing from the others. They are of this
+// process: each node has its own.
+type Gates struct {
+	patience time.Duration
+
+	mu    sync.Mutex // guards the field below, and what is in it
+	gates map[string]*gate
+}
+
+// NewGates makes gates at which a message waits for its turn no longer than patience.
+func NewGates(patience time.Duration) *Gates {
+	return &Gates{patience: patience, gates: map[string]*gate{}}
+}
+
+// gate is guarded by the Gates' mu. It is there as long as somebody is in it or waits, or its limiter remembers.
+type gate struct {
+	limits  Limits
+	limiter *rate.Limiter // nil: no limit
+	inside  int
+	waiting []chan struct{} // in the order in which they came; closed for who may enter, and is inside then
+}
+
+// maxWaiting is how many wait at one gate for each that may be inside; who comes then is to come back. They hold
+// workers, and those are all endpoints'.
+const maxWaiting = 4
+
+// Refusal says after what time to come back to a gate that is full.
+type Refusal struct{ After time.Duration }
+
+func (r *Refusal) Error() string { return "the endpoint has enough to do" }
+
+// busyAfter is when to come back to a gate that is full, about.
+const busyAfter = time.Second
+
+// Enter lets one message through to an endpoint; leave is called when it has been sent. Where it may not enter in time
+// the error is a [Refusal], or ctx's.
+func (g *Gates) Enter(ctx context.Context, endpoint string, limits Limits) (leave func(), err error) {
+	turn, err := g.join(endpoint, limits)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.await(ctx, endpoint, turn); err != nil {
+		return nil, err
+	}
+	if err := g.pace(ctx, endpoint); err != nil {
+		g.leave(endpoint)
+		return nil, err
+	}
+	return func() { g.leave(endpoint) }, nil
+}
+
+// join stands in line. The turn is closed where nobody is before it.
+func (g *Gates) join(endpoint string, limits Limits) (turn chan struct{}, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	e := g.gates[endpoint]
+	if e == nil {
+		e = &gate{}
+		g.gates[endpoint] = e
+	}
+	e.setLimits(limits)
+	turn = make(chan struct{})
+	switch {
+	case e.inside < e.limits.Concurrency:
+		e.inside++
+		close(turn)
+	case len(e.waiting) < maxWaiting*e.limits.Concurrency:
+		e.waiting = append(e.waiting, turn)
+	default:
+		return nil, &Refusal{Spread(busyAfter)}
+	}
+	return turn, nil
+}
+
+func (e *gate) setLimits(limits Limits) {
+	limits.Concurrency = max(limits.Concurrency, 1)
+	if e.limits == limits {
+		return
+	}
+	if e.limits.Rate != limits.Rate {
+		e.limiter = nil
+		if limits.Rate > 0 {
+			e.limiter = rate.NewLimiter(rate.Limit(limits.Rate), max(1, int(limits.Rate)))
+		}
+	}
+	e.limits = limits
+}
+
+// await waits for its turn.
+func (g *Gates) await(ctx context.Context, endpoint string, turn chan struct{}) error {
+	select {
+	case <-turn: // at once, whatever ctx says
+		return nil
+	default:
+	}
+	late := time.NewTimer(g.patience)
+	defer late.Stop()
+	var err error
+	select {
+	case <-turn:
+		return nil
+	case <-late.C:
+		err = &Refusal{Spread(busyAfter)}
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if !g.withdraw(endpoint, turn) {
+		return nil // its turn came meanwhile
+	}
+	return err
+}
+
+// withdraw leaves the line; false: it is not in it any more.
+func (g *Gates) withdraw(endpoint string, turn chan struct{}) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	e := g.gates[endpoint]
+	for i, other := range e.waiting {
+		if other == turn {
+			e.waiting = append(e.waiting[:i:i], e.waiting[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// pace waits until the rate allows for one more, or tells when it will.
+func (g *Gates) pace(ctx context.Context, endpoint string) error {
+	g.mu.Lock()
+	limiter := g.gates[endpoint].limiter
+	g.mu.Unlock()
+	if limiter == nil {
+		return nil
+	}
+	reserved := limiter.Reserve()
+	wait := reserved.Delay()
+	if wait == 0 {
+		return nil
+	}
+	if wait > g.patience {
+		reserved.Cancel()
+		return &Refusal{wait}
+	}
+	due := time.NewTimer(wait)
+	defer due.Stop()
+	select {
+	case <-due.C:
+		return nil
+	case <-ctx.Done():
+		reserved.Cancel()
+		return ctx.Err()
+	}
+}
+
+// leave gives the place to the next in line.
+func (g *Gates) leave(endpoint string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	e := g.gates[endpoint]
+	e.inside--
+	for len(e.waiting) > 0 && e.inside < e.limits.Concurrency {
+		close(e.waiting[0])
+		e.waiting = e.waiting[1:]
+		e.inside++
+	}
+	if e.inside == 0 && e.limiter == nil { // a limiter has to remember
+		delete(g.gates, endpoint)
+	}
+}
+
+// Forget drops what is known of an endpoint that is no more.
+func (g *Gates) Forget(endpoint string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if e := g.gates[endpoint]; e != nil && e.inside == 0 && len(e.waiting) == 0 {
+		delete(g.gates, endpoint)
+	}
+}

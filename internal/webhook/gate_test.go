@@ -1,0 +1,156 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func enter(t *testing.T, g *Gates, endpoint string, limits Limits) (leave func()) {
+	t.Helper()
+	leave, err := g.Enter(t.Context(), endpoint, limits)
+	if err != nil {
+		t.Fatalf("Enter: %v", err)
+	}
+	return leave
+}
+
+// TestOneSlowEndpointTakesNothingFromOthers: beyond its limits it is refused, and another is not.
+func TestOneSlowEndpointTakesNothingFromOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGates(time.Second)
+		limits := Limits{Concurrency: 2}
+		enter(t, g, "slow", limits)
+		leave := enter(t, g, "slow", limits)
+		ended := make(chan error)
+		for range maxWaiting * limits.Concurrency {
+			go func() {
+				_, err := g.Enter(t.Context(), "slow", limits)
+				ended <- err
+			}()
+		}
+		synctest.Wait()
+		begun := time.Now()
+		var refusal *Refusal
+		if _, err := g.Enter(t.Context(), "slow", limits); !errors.As(err, &refusal) || refusal.After <= 0 || time.Since(begun) > 0 {
+			t.Errorf("with a full line: got %v after %v, want a refusal at once", err, time.Since(begun))
+		}
+		enter(t, g, "another", limits)
+		leave()
+		if err := <-ended; err != nil {
+			t.Errorf("who was next: got %v, want no error", err)
+		}
+		for range maxWaiting*limits.Concurrency - 1 {
+			if err := <-ended; !errors.As(err, &refusal) {
+				t.Errorf("who has waited: got %v, want a refusal", err)
+			}
+		}
+		if got := time.Since(begun); got != time.Second {
+			t.Errorf("they waited %v, want a second", got)
+		}
+	})
+}
+
+func TestGateIsFirstComeFirstServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGates(time.Minute)
+		leave := enter(t, g, "e", Limits{Concurrency: 1})
+		order := make(chan int, 3)
+		for i := range 3 {
+			go func() {
+				leave, err := g.Enter(t.Context(), "e", Limits{Concurrency: 1})
+				if err != nil {
+					t.Errorf("Enter: %v", err)
+					return
+				}
+				order <- i
+				leave()
+			}()
+			synctest.Wait()
+		}
+		leave()
+		for want := range 3 {
+			if got := <-order; got != want {
+				t.Errorf("got %d, want %d", got, want)
+			}
+		}
+		synctest.Wait()
+		if len(g.gates) != 0 {
+			t.Errorf("%d gates are left", len(g.gates))
+		}
+	})
+}
+
+func TestRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGates(time.Second)
+		limits := Limits{Concurrency: 100, Rate: 2}
+		begun := time.Now()
+		for range 4 { // two at once, and one each half second
+			enter(t, g, "e", limits)()
+		}
+		if got := time.Since(begun); got != time.Second {
+			t.Errorf("four at two a second took %v, want 1s", got)
+		}
+		slow := Limits{Concurrency: 100, Rate: 0.1}
+		enter(t, g, "slow", slow)()
+		_, err := g.Enter(t.Context(), "slow", slow)
+		var refusal *Refusal
+		if !errors.As(err, &refusal) || refusal.After != 10*time.Second {
+			t.Errorf("got %v, want a refusal for 10s", err)
+		}
+		enter(t, g, "slow", Limits{Concurrency: 100})() // the limit is taken away
+	})
+}
+
+func TestWhoStopsWaitingLeavesTheLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGates(time.Minute)
+		leave := enter(t, g, "e", Limits{Concurrency: 1})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() {
+			_, err := g.Enter(ctx, "e", Limits{Concurrency: 1})
+			ended <- err
+		}()
+		synctest.Wait()
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want %v", err, context.Canceled)
+		}
+		leave()
+		if len(g.gates) != 0 {
+			t.Errorf("%d gates are left", len(g.gates))
+		}
+	})
+}
+
+func TestSchedule(t *testing.T) {
+	s := DefaultSchedule()
+	if s.Tries() != 10 {
+		t.Errorf("%d tries, want 10", s.Tries())
+	}
+	var all time.Duration
+	for try := 1; try < s.Tries(); try++ {
+		wait, more := s.Next(try, 0)
+		want := s.Delays[try-1]
+		if !more || wait < want*9/10 || wait > want*11/10 {
+			t.Errorf("after try %d: got %v, %v, want about %v", try, wait, more, want)
+		}
+		all += want
+	}
+	if want := 75*time.Hour + 35*time.Minute + 5*time.Second; all != want {
+		t.Errorf("all is over after %v, want %v", all, want)
+	}
+	if _, more := s.Next(10, time.Hour); more {
+		t.Error("there is an eleventh try")
+	}
+	if wait, more := s.Next(1, time.Hour); wait != time.Hour || !more {
+		t.Errorf("asked for an hour: got %v, %v", wait, more)
+	}
+	if _, more := (Schedule{}).Next(1, 0); more {
+		t.Error("without delays there is a second try")
+	}
+}
