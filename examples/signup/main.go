@@ -85,8 +85,8 @@ func serve(ctx context.Context, addr string, srv *herald.Server, mux http.Handle
 		return err
 	}
 	web := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = web.Serve(listener) }() // until Close below
-	defer web.Close()
+	go func() { _ = web.Serve(listener) }() // until it is closed
+	defer func() { _ = web.Close() }()      // who is served now is gone anyway
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
