@@ -18,8 +18,8 @@ import (
 const (
 	webhookJob   = "webhook.deliver"
 	webhookQueue = "webhooks"
-	// deliveriesOfNode is how many deliveries a node works at once, to all endpoints.
-	deliveriesOfNode = 200
+	// deliveriesOfNode is how many deliveries a node works at once, to all endpoints: those that wait for their turn too.
+	deliveriesOfNode = 100
 	// deliveryTime is what a job may take: one try, or in order several.
 	deliveryTime = 10 * time.Minute
 	// deliveriesAtOnce is how many deliveries to one endpoint a node runs at once, unless it is told otherwise.

@@ -33,12 +33,12 @@ type gate struct {
 	limits  Limits
 	limiter *rate.Limiter // nil: no limit
 	inside  int
+	took    time.Duration // inside, of the last few on average
 	waiting []chan struct{} // in the order in which they came; closed for who may enter, and is inside then
 }
 
-// maxWaiting is how many wait at one gate for each that may be inside; who comes then is to come back. They hold
-// workers, and those are all endpoints'.
-const maxWaiting = 4
+// maxWaiting is how many wait at one gate at most: they hold workers, and those are all endpoints'.
+const maxWaiting = 200
 
 // Refusal says after what time to come back to a gate that is full.
 type Refusal struct{ After time.Duration }
@@ -59,10 +59,11 @@ func (g *Gates) Enter(ctx context.Context, endpoint string, limits Limits) (leav
 		return nil, err
 	}
 	if err := g.pace(ctx, endpoint); err != nil {
-		g.leave(endpoint)
+		g.leave(endpoint, 0)
 		return nil, err
 	}
-	return func() { g.leave(endpoint) }, nil
+	begun := time.Now()
+	return func() { g.leave(endpoint, time.Since(begun)) }, nil
 }
 
 // join stands in line. The turn is closed where nobody is before it.
@@ -80,12 +81,17 @@ func (g *Gates) join(endpoint string, limits Limits) (turn chan struct{}, err er
 	case e.inside < e.limits.Concurrency:
 		e.inside++
 		close(turn)
-	case len(e.waiting) < maxWaiting*e.limits.Concurrency:
+	case len(e.waiting) < maxWaiting && e.wait() <= g.patience:
 		e.waiting = append(e.waiting, turn)
 	default:
 		return nil, &Refusal{Spread(busyAfter)}
 	}
 	return turn, nil
+}
+
+// wait is how long who comes now is going to wait, about. At an endpoint that is slow nobody waits in vain.
+func (e *gate) wait() time.Duration {
+	return e.took * time.Duration(len(e.waiting)+1) / time.Duration(e.limits.Concurrency)
 }
 
 func (e *gate) setLimits(limits Limits) {
@@ -169,11 +175,12 @@ func (g *Gates) pace(ctx context.Context, endpoint string) error {
 }
 
 // leave gives the place to the next in line.
-func (g *Gates) leave(endpoint string) {
+func (g *Gates) leave(endpoint string, took time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	e := g.gates[endpoint]
 	e.inside--
+	e.took += (took - e.took) / 8
 	for len(e.waiting) > 0 && e.inside < e.limits.Concurrency {
 		close(e.waiting[0])
 		e.waiting = e.waiting[1:]

@@ -25,7 +25,7 @@ func TestOneSlowEndpointTakesNothingFromOthers(t *testing.T) {
 		enter(t, g, "slow", limits)
 		leave := enter(t, g, "slow", limits)
 		ended := make(chan error)
-		for range maxWaiting * limits.Concurrency {
+		for range maxWaiting {
 			go func() {
 				_, err := g.Enter(t.Context(), "slow", limits)
 				ended <- err
@@ -42,7 +42,7 @@ func TestOneSlowEndpointTakesNothingFromOthers(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Errorf("who was next: got %v, want no error", err)
 		}
-		for range maxWaiting*limits.Concurrency - 1 {
+		for range maxWaiting - 1 {
 			if err := <-ended; !errors.As(err, &refusal) {
 				t.Errorf("who has waited: got %v, want a refusal", err)
 			}
