@@ -126,6 +126,11 @@ func (w *webhooks) deliver(ctx context.Context, key DeliveryKey, try int) (deliv
 	if err != nil {
 		return deliveryEnd{}, err
 	}
+	if found && !d.Webhook.Enabled && d.State == DeliveryWaiting { // its try ran while what waited was ended
+		if _, _, err := w.store.ChangeWebhook(ctx, key.WebhookID, func(*Webhook) error { return nil }); err != nil {
+			return deliveryEnd{}, err
+		}
+	}
 	if out, settled := w.settled(d, found, try); settled {
 		return out, nil
 	}

@@ -33,7 +33,7 @@ type gate struct {
 	limits  Limits
 	limiter *rate.Limiter // nil: no limit
 	inside  int
-	took    time.Duration // inside, of the last few on average
+	took    time.Duration   // inside, of the last few on average
 	waiting []chan struct{} // in the order in which they came; closed for who may enter, and is inside then
 }
 
