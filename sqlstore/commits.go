@@ -13,7 +13,7 @@ const (
 	// maxCommit bounds the things of one transaction: those that come meanwhile wait no longer than for one.
 	maxCommit = 256
 	// commitTime bounds one transaction.
-	commitTime = 10 * time.Second
+	commitTime = 5 * time.Second
 )
 
 // commits has things that come at the same time, such as facts, share a transaction. What is waiting when one has ended is the next:

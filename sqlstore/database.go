@@ -18,6 +18,8 @@ type database interface {
 	listen(ctx context.Context, woken func())
 	// queue is the job queue in this database.
 	queue(log *slog.Logger) (queue, error)
+	// obstacle says what keeps everybody from writing now; nil: nothing, as far as is known.
+	obstacle(ctx context.Context) error
 	close() error
 }
 

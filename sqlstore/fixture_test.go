@@ -117,16 +117,34 @@ func (n *node) setRefuse(refuse bool) {
 // await waits until so many events were told, and returns their ids.
 func (n *node) await(t testing.TB, count int) []string {
 	t.Helper()
+	return awaitAll(t, count, n)
+}
+
+// state is what was told, and what is closed when there is more.
+func (n *node) state() ([]string, <-chan struct{}) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.told), n.news
+}
+
+// awaitAll waits until nodes, of which there are one or two, were told of so many events altogether.
+func awaitAll(t testing.TB, count int, nodes ...*node) (told []string) {
+	t.Helper()
 	late := time.After(patience)
 	for {
-		n.mu.Lock()
-		told, news := slices.Clone(n.told), n.news
-		n.mu.Unlock()
+		told = nil
+		var news [2]<-chan struct{}
+		for i, n := range nodes {
+			var own []string
+			own, news[i] = n.state()
+			told = append(told, own...)
+		}
 		if len(told) >= count {
 			return told
 		}
 		select {
-		case <-news:
+		case <-news[0]:
+		case <-news[1]:
 		case <-late:
 			t.Fatalf("told of %d events, want %d", len(told), count)
 		}

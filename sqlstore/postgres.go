@@ -68,6 +68,8 @@ func (d *postgresDB) queue(log *slog.Logger) (queue, error) {
 	})
 }
 
+func (d *postgresDB) obstacle(context.Context) error { return nil }
+
 func (d *postgresDB) close() error {
 	d.pool.Close()
 	return nil

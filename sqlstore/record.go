@@ -60,12 +60,22 @@ func (s *Store) commit(ctx context.Context, facts []*fact) error {
 		jobs, err = s.record(ctx, t, facts)
 		return err
 	})
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errors.Join(err, s.obstacle(ctx))
+	}
 	s.note(illness(err))
 	if err != nil {
 		return storeError(err)
 	}
 	s.queue.inserted(jobs)
 	return nil
+}
+
+// obstacle says what has kept a transaction waiting until its time was over.
+func (s *Store) obstacle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTime)
+	defer cancel()
+	return s.db.obstacle(ctx)
 }
 
 // record records facts, with the jobs that they make.

@@ -84,11 +84,7 @@ func TestTwoNodesAreOneChain(t *testing.T) {
 	}
 	wg.Wait()
 	a.verify(t, 2*each)
-	first := a.node
-	if len(first.await(t, 0)) == 0 {
-		first = b.node
-	}
-	first.await(t, 2*each)
+	awaitAll(t, 2*each, a.node, b.node)
 }
 
 // TestHandOnIsInOrderAndGoesOn: what the broker refuses comes again, and what one process has not handed on the next

@@ -17,7 +17,10 @@ import (
 )
 
 // sqliteDB is a SQLite file with one writer and a pool of readers.
-type sqliteDB struct{ writer, readers *sql.DB }
+type sqliteDB struct {
+	name            string // of the data source
+	writer, readers *sql.DB
+}
 
 // pragmas go into the data source's name, so that every connection of a pool has them. With WAL readers and the writer
 // do not wait for each other; synchronous=FULL writes a commit to the disk before it is one.
@@ -44,7 +47,7 @@ func openSQLite(ctx context.Context, path string) (*sqliteDB, error) {
 	}
 	readers.SetMaxOpenConns(max(4, runtime.GOMAXPROCS(0)))
 	readers.SetConnMaxIdleTime(0)
-	return &sqliteDB{writer, readers}, nil
+	return &sqliteDB{name, writer, readers}, nil
 }
 
 func (d *sqliteDB) write(ctx context.Context, do func(tx) error) error {
@@ -83,6 +86,27 @@ func (d *sqliteDB) queue(log *slog.Logger) (queue, error) {
 		poll:      sqlitePoll,
 		log:       log,
 	})
+}
+
+// obstacle asks for the lock on a connection of its own: whoever waits for the writer's does not learn what that waits
+// for.
+func (d *sqliteDB) obstacle(ctx context.Context) error {
+	db, err := sql.Open("sqlite", d.name+"&_pragma=busy_timeout(100)")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	db.SetMaxOpenConns(1)
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	_, err = conn.ExecContext(ctx, "ROLLBACK")
+	return err
 }
 
 func (d *sqliteDB) close() error { return errors.Join(d.readers.Close(), d.writer.Close()) }
