@@ -32,7 +32,7 @@ func (sub *Subscriber) Follow(channel string, from Place, source Source) {
 	} else {
 		sub.channels = append(sub.channels, membership{t, follows})
 		sub.share(t, 1)
-		s.hub.counts.add(channel, s.index, 1)
+		s.countSubscriber(channel, 1)
 	}
 	t.kept.followers[sub] = f
 	f.pull()

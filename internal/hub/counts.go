@@ -32,8 +32,9 @@ func (c *counts) init(loops int) {
 	}
 }
 
-// add changes the count of a loop, by its place among the loops.
-func (c *counts) add(channel string, loop int, change int32) {
+// add changes the count of a loop, by its place among the loops. It reports whether the channel has its first
+// subscriber with it, or has lost its last.
+func (c *counts) add(channel string, loop int, change int32) (turned bool) {
 	s := &c.stripes[maphash.String(c.seed, channel)%countStripes]
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,9 +44,11 @@ func (c *counts) add(channel string, loop int, change int32) {
 		s.n[channel] = n
 	}
 	n.onLoop[loop] += change
+	before := n.all
 	if n.all += int(change); n.all == 0 {
 		delete(s.n, channel)
 	}
+	return before == 0 || n.all == 0
 }
 
 func (c *counts) of(channel string) int {

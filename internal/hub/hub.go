@@ -26,10 +26,11 @@ const postOverhead = 256
 
 // Hub is the index of all loops.
 type Hub struct {
-	// Immutable after New.
+	// Immutable once the loops run.
 	shards []*shard
 	room   *semaphore.Weighted
 	counts counts
+	turned func(channel string) // see WhenTurned; may be nil
 
 	// order is held while a post goes to the inboxes, so that all loops see the posts in one order. The
 	// locks of the counts and of the inboxes are taken under it.
@@ -53,6 +54,11 @@ func New(config socket.Config) (*Hub, *socket.Loops) {
 	h.marked = make([]bool, len(h.shards))
 	return h, loops
 }
+
+// WhenTurned has f called with every channel that has got its first subscriber or lost its last, on a loop and under
+// no lock: two calls may come in another order than what they are about, so f asks [Hub.Count] how it is. It is said
+// before the loops run.
+func (h *Hub) WhenTurned(f func(channel string)) { h.turned = f }
 
 // ErrFull says that the context ended before there was room for a message.
 var ErrFull = errors.New("no room for the message: the server delivers more slowly than it is told to")

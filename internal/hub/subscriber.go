@@ -79,7 +79,7 @@ func (sub *Subscriber) Subscribe(channel string) {
 	sub.channels = append(sub.channels, membership{t, int32(len(t.members))})
 	t.members = append(t.members, member{sub, int32(len(sub.channels) - 1)})
 	sub.share(t, 1)
-	s.hub.counts.add(channel, s.index, 1)
+	s.countSubscriber(channel, 1)
 }
 
 // Unsubscribe takes the connection out of a channel; what was said before has reached it.
@@ -97,7 +97,14 @@ func (sub *Subscriber) Unsubscribe(channel string) {
 		delete(s.topics, channel)
 	}
 	sub.vacate(i)
-	s.hub.counts.add(channel, s.index, -1)
+	s.countSubscriber(channel, -1)
+}
+
+// countSubscriber counts a subscriber of the loop in or out.
+func (s *shard) countSubscriber(channel string, change int32) {
+	if turned := s.hub.counts.add(channel, s.index, change); turned && s.hub.turned != nil {
+		s.hub.turned(channel)
+	}
 }
 
 // slot is where the connection has a topic among its channels; -1: nowhere.
