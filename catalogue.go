@@ -122,5 +122,52 @@ func (webhookTest) EventType() string     { return "webhook.test" }
 var catalogue = []Payload{
 	UserRegistered{}, UserDeleted{}, UserUpdated{}, LoginSuccess{}, LoginFailed{}, Logout{}, PasswordChanged{}, PasswordReset{},
 	EmailVerified{}, MFAEnabled{}, MFADisabled{}, APIKeyCreated{}, APIKeyRevoked{}, AccountLocked{}, AccountUnlocked{},
-	WebhookDisabled{},
+	WebhookDisabled{}, ChannelOccupied{}, ChannelVacated{}, MemberJoined{}, MemberLeft{}, ConnectionOpened{}, ConnectionClosed{},
 }
+
+// Herald's own notices, which it publishes where [Config].Notices has their types.
+
+// ChannelOccupied says that a channel has its first subscriber, over all nodes.
+type ChannelOccupied struct {
+	Channel string `json:"channel"`
+}
+
+// ChannelVacated says that a channel has lost its last subscriber, over all nodes.
+type ChannelVacated struct {
+	Channel string `json:"channel"`
+}
+
+// MemberJoined says that a member's first connection has joined a presence channel, over all nodes.
+type MemberJoined struct {
+	Channel string `json:"channel"`
+	Member  Member `json:"member"`
+}
+
+// MemberLeft says that a member's last connection has left a presence channel, over all nodes. The member has no
+// info.
+type MemberLeft struct {
+	Channel string `json:"channel"`
+	Member  Member `json:"member"`
+}
+
+// ConnectionOpened says that somebody has connected.
+type ConnectionOpened struct {
+	ConnectionID string `json:"connectionId"`     // its socket id, or connection id
+	Transport    string `json:"transport"`        // "websocket" or "sse"
+	UserID       string `json:"userId,omitempty"` // whose token came with the request
+}
+
+// ConnectionClosed says that a connection is over.
+type ConnectionClosed struct {
+	ConnectionID string `json:"connectionId"`
+	Transport    string `json:"transport"`
+	UserID       string `json:"userId,omitempty"` // whose it was in the end
+	Code         int    `json:"code"`             // the close code; 1006: the peer went without a word
+}
+
+func (ChannelOccupied) EventType() string  { return "channel.occupied" }
+func (ChannelVacated) EventType() string   { return "channel.vacated" }
+func (MemberJoined) EventType() string     { return "member.added" }
+func (MemberLeft) EventType() string       { return "member.removed" }
+func (ConnectionOpened) EventType() string { return "connection.opened" }
+func (ConnectionClosed) EventType() string { return "connection.closed" }

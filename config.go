@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -53,6 +54,11 @@ type Config struct {
 	// EventHistory is how many domain events are kept for clients that were away; the zero value means the
 	// last 10,000 of an hour, a negative Count none.
 	EventHistory Retention
+
+	// Notices are patterns of Herald's own notices that are published as domain events: [ChannelOccupied],
+	// [ChannelVacated], [MemberJoined], [MemberLeft], [ConnectionOpened] and [ConnectionClosed]. None by default. The
+	// nodes of one application have the same.
+	Notices []string
 
 	// ClientEvents says where and how often clients may send to each other.
 	ClientEvents ClientEvents
@@ -255,6 +261,7 @@ func (c Config) validate() error {
 	if !slices.Contains([]EventAccess{EventsByClaims, EventsByAuthentication}, c.EventAccess) {
 		v.add("EventAccess", "%q is neither %q nor %q", c.EventAccess, EventsByClaims, EventsByAuthentication)
 	}
+	v.notices(c.Notices)
 	for _, p := range c.ClientEvents.Channels {
 		if _, err := pattern.Parse(p); err != nil {
 			v.add("ClientEvents.Channels", "%v", err)
@@ -297,6 +304,18 @@ func (v *validation) notNegative(field string, n int64) { v.atLeast(field, n, 0)
 func (v *validation) atLeast(field string, n, least int64) {
 	if n < least {
 		v.add(field, "must be at least %d", least)
+	}
+}
+
+func (v *validation) notices(patterns []string) {
+	for _, text := range patterns {
+		p, err := pattern.Parse(text)
+		switch {
+		case err != nil:
+			v.add("Notices", "%v", err)
+		case !slices.ContainsFunc(noticeTypes, p.Match):
+			v.add("Notices", "%q matches no notice; there are %s", text, strings.Join(noticeTypes, ", "))
+		}
 	}
 }
 

@@ -63,6 +63,7 @@ var metricTypes = map[string]string{
 	"herald_handler_queued":             "gauge",
 	"herald_messages_delivered_total":   "counter",
 	"herald_messages_received_total":    "counter",
+	"herald_notices_dropped_total":      "counter",
 	"herald_queued_bytes":               "gauge",
 	"herald_slow_consumers_total":       "counter",
 	"herald_subscriptions":              "gauge",

@@ -10,10 +10,11 @@ import (
 )
 
 // How the drain time is spent, in hundredths: connections are closed in the first part, may read
-// their last bytes in the second, and what is left is for the goroutines to end.
+// their last bytes in the second, and what is left is for the last notices and for the goroutines to end.
 const (
 	drainClosing  = 75
 	drainReading  = 90
+	drainNotices  = 93
 	drainHandlers = 95
 )
 
@@ -38,6 +39,9 @@ func (s *Server) drain() {
 		sub.Owner.(drainer).leaveAt(start.Add(rand.N(s.config.DrainTimeout*drainClosing/100 + 1)))
 	})
 	s.waitUntil(part(drainReading), s.loops.Empty())
+	if s.notices != nil {
+		s.waitUntil(part(drainNotices), s.notices.finish())
+	}
 	s.endHandlers(part(drainHandlers), part(100))
 	s.awaitWork(part(100))
 }

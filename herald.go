@@ -26,6 +26,7 @@ type Server struct {
 	broker  Broker
 	streams *streams
 	rooms   *rooms
+	notices *notices // nil: none are published
 	recent  *recent
 	doors   *doors
 	hooks   *webhooks
@@ -89,6 +90,7 @@ func New(config Config) (*Server, error) {
 	s.streams = newStreams(s)
 	s.rooms = newRooms(s)
 	s.hooks = newWebhooks(s)
+	s.notices = newNotices(s)
 	s.connectBroker()
 	s.bus = bus.New[Event](bus.Config{OnFailure: s.handlerFailed})
 	s.relay = bus.New[Event](bus.Config{OnFailure: s.handlerFailed})
@@ -140,6 +142,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.config.Store != nil {
 		wg.Go(func() { storeEnded <- s.config.Store.Run(looping, storeNode{s}) })
 		s.startWork(looping, &wg)
+	}
+	if s.notices != nil {
+		wg.Go(func() { s.notices.run(looping) })
 	}
 	var err error
 	select {

@@ -23,6 +23,7 @@ type metrics struct {
 	broadcast    prometheus.Counter
 	published    prometheus.Counter
 	attempts     *prometheus.CounterVec
+	lostNotices  prometheus.Counter
 	jobs         *prometheus.CounterVec
 }
 
@@ -47,7 +48,8 @@ func newMetrics(s *Server) (*metrics, error) {
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "herald_webhook_attempts_total", Help: "Tries to deliver an event to a webhook, by what they came to.",
 		}, []string{"result"}),
-		published: counter("herald_events_published_total", "Domain events that were accepted, repeats not counted."),
+		published:   counter("herald_events_published_total", "Domain events that were accepted, repeats not counted."),
+		lostNotices: counter("herald_notices_dropped_total", "Notices that were not published, since too many waited or they were refused."),
 		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "herald_job_attempts_total", Help: "Attempts of background jobs on this node, by what became of them.",
 		}, []string{"type", "outcome"}),
@@ -63,7 +65,8 @@ func newMetrics(s *Server) (*metrics, error) {
 		m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
 	own := []prometheus.Collector{
-		m.connections, m.accepted, m.closes, m.slow, m.received, m.clientEvents, m.broadcast, m.published, m.attempts, m.jobs,
+		m.connections, m.accepted, m.closes, m.slow, m.received, m.clientEvents, m.broadcast, m.published,
+		m.attempts, m.lostNotices, m.jobs,
 	}
 	for _, c := range slices.Concat(own, s.hubMetrics(), s.busMetrics()) {
 		if err := m.registry.Register(c); err != nil { // the registry is the application's, and another server may have it

@@ -14,12 +14,15 @@ func (n node) Deliver(stream, epoch string, entries []Entry) {
 }
 
 // PresenceChanged implements Node.
-func (n node) PresenceChanged(changes []PresenceChange) { n.server.rooms.changed(changes) }
+func (n node) PresenceChanged(changes []PresenceChange) {
+	n.server.rooms.changed(n.server.notices.takeOwn(changes))
+}
 
 // Restored implements Node.
 func (n node) Restored() {
 	n.server.streams.restored()
 	n.server.rooms.restored()
+	n.server.notices.restored()
 }
 
 // Shared implements Node.

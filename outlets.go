@@ -119,6 +119,7 @@ func (o eventOutlet) deliver(room hub.Room, life *hub.Life, entries []hub.Kept) 
 func (o eventOutlet) relay(id string) {
 	who := o.server.recent.pass(id)
 	e, _, found := o.server.recent.find(id)
+	o.server.notices.passed(e)
 	if who == nobody || !found {
 		return
 	}

@@ -61,7 +61,9 @@ func (rs *rooms) show(loop *socket.Loop, channel, memberID string, then joined) 
 func (rs *rooms) leave(channel, connection, memberID string) {
 	rs.in(channel, func(r *room) {
 		before := rs.localLocked(channel, memberID)
-		rs.local.Leave(channel, connection, memberID)
+		if rs.local.Leave(channel, connection, memberID) {
+			rs.server.notices.memberTurned(channel, memberID)
+		}
 		if now := rs.localLocked(channel, memberID); !now.same(before) {
 			r.owe(now, waiting{})
 		}
@@ -93,6 +95,29 @@ func (rs *rooms) changed(changes []PresenceChange) {
 	for _, c := range changes {
 		if rs.has(c.Channel) {
 			rs.in(c.Channel, func(r *room) { r.change(c) })
+		}
+	}
+}
+
+// here is a member as this node has it now.
+func (rs *rooms) here(channel, memberID string) (m Member, found bool) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	c := rs.localLocked(channel, memberID)
+	return c.Member, !c.Gone
+}
+
+// each calls yield for every member that this node has, on copies.
+func (rs *rooms) each(yield func(channel, memberID string)) {
+	rs.mu.Lock()
+	here := map[string][]presence.Member{}
+	for channel := range rs.rooms {
+		here[channel] = rs.local.Members(channel)
+	}
+	rs.mu.Unlock()
+	for channel, members := range here {
+		for _, m := range members {
+			yield(channel, m.ID)
 		}
 	}
 }
@@ -202,8 +227,12 @@ func (rs *rooms) tellMembers(ctx context.Context, r *room, members []NodeMember)
 		defer rs.mu.Unlock()
 		r.replace = true
 		rs.refuseLocked(r, err)
+		return err
 	}
-	return err
+	for _, m := range members {
+		rs.server.notices.memberTurned(r.channel, m.ID)
+	}
+	return nil
 }
 
 // load asks the broker who is there. An answer from before the last cut counts no more: it is asked again.
@@ -241,6 +270,7 @@ func (rs *rooms) push(ctx context.Context, r *room, owed []owed) error {
 		if refused := applied.Refused[i]; refused != nil {
 			rs.rollBackLocked(r, o.waiting, refused)
 		} else {
+			rs.server.notices.memberTurned(r.channel, o.change.ID)
 			r.awaitVersion(applied.Version, o.waiting)
 		}
 	}
@@ -265,6 +295,7 @@ func (rs *rooms) rollBackLocked(r *room, w waiting, err error) {
 	}
 	if w.joins != "" {
 		rs.local.Leave(r.channel, w.joins, w.memberID)
+		rs.server.notices.memberTurned(r.channel, w.memberID)
 	}
 	w.tell(nil, err)
 }

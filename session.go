@@ -46,6 +46,7 @@ func (s *session) open(server *Server, conn *socket.Conn, owner drainer) {
 	s.server, s.conn = server, conn
 	s.sub = server.hub.Join(conn, s.id, owner)
 	server.metrics.opened(conn.Dialect())
+	server.notices.opened(s)
 	if server.config.Users.Required && s.user == nil {
 		s.userBy = conn.Loop().Now().Add(userGrace)
 	}
@@ -70,6 +71,7 @@ func (s *session) close(why socket.Reason) {
 	for _, st := range s.streams {
 		s.server.streams.leave(st)
 	}
+	s.server.notices.closed(s, why)
 }
 
 // tell sends one message of the protocol to this connection alone, after all that was posted to it
@@ -123,6 +125,14 @@ func (s *session) setUser(u *User) {
 		s.userBy = time.Time{}
 	}
 	s.resetAlarm()
+}
+
+// userID is the id of the connection's user; empty: it has none.
+func (s *session) userID() string {
+	if s.user == nil {
+		return ""
+	}
+	return s.user.ID
 }
 
 // scopeIdentity is the token scope that adds userId and ip to domain events.
