@@ -2,6 +2,7 @@ package herald
 
 import (
 	"context"
+	"slices"
 
 	"github.com/herald-events/herald/internal/clock"
 )
@@ -77,4 +78,10 @@ func HasPage(s *Server, stream string) func() bool {
 		defer l.mu.Unlock()
 		return l.page.ring != nil
 	}
+}
+
+// KnowsWhatIsThere tells whether a server has learned from its broker of which channels and members there is no notice
+// any more, since they are there already.
+func KnowsWhatIsThere(s *Server) bool {
+	return !slices.ContainsFunc(s.notices.rosters(), func(r *roster) bool { return !r.roll.isLoaded() })
 }

@@ -148,6 +148,24 @@ func (l *roll) turn(kind PresenceKind, name string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.ahead, name)
+	return l.turnLocked(kind, name)
+}
+
+// turnUnsure reports whether it is a change that this node has to tell of, unless others do from now on.
+func (l *roll) turnUnsure(kind PresenceKind, name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	told := l.ahead[name] == kind
+	delete(l.ahead, name)
+	if !l.turnLocked(kind, name) || told {
+		return false
+	}
+	l.unsure[name] = kind
+	return true
+}
+
+// turnLocked reports whether it is a change; l.mu must be held.
+func (l *roll) turnLocked(kind PresenceKind, name string) bool {
 	_, there := l.there[name]
 	if kind == MemberAdded {
 		l.there[name] = struct{}{}
@@ -167,14 +185,17 @@ func (l *roll) load(all Room) {
 	for _, m := range all.Members {
 		present[m.ID] = struct{}{}
 		delete(l.doubted, m.ID)
-		if l.turn(MemberAdded, m.ID) && news {
+		switch {
+		case !news:
+			l.turn(MemberAdded, m.ID)
+		case l.turnUnsure(MemberAdded, m.ID):
 			l.tellUnsure(MemberAdded, m)
 		}
 	}
 	for name := range l.missing(present) {
 		if _, doubted := l.doubted[name]; lost || doubted {
 			l.doubt(name, lost)
-		} else if l.turn(MemberRemoved, name) {
+		} else if l.turnUnsure(MemberRemoved, name) {
 			l.tellUnsure(MemberRemoved, Member{ID: name})
 		}
 	}
@@ -202,18 +223,8 @@ func (l *roll) doubt(name string, anew bool) {
 	}
 }
 
-// tellUnsure tells of something that this node has missed, unless others have told of it.
+// tellUnsure tells of something that this node has missed.
 func (l *roll) tellUnsure(kind PresenceKind, m Member) {
-	l.mu.Lock()
-	toldAlready := l.ahead[m.ID] == kind
-	if !toldAlready {
-		l.unsure[m.ID] = kind
-	}
-	delete(l.ahead, m.ID)
-	l.mu.Unlock()
-	if toldAlready {
-		return
-	}
 	at := strconv.FormatUint(l.version.Number, 10)
 	id := noticeID(l.room, "missed", l.version.Epoch, at, strconv.Itoa(int(kind)), m.ID)
 	l.tell(tiding{kind: kind, member: m, id: id, unsure: true})
