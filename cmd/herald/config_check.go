@@ -57,8 +57,6 @@ func (s setting) shownName() string {
 func (l layer) shown(s setting) string {
 	g, ok := l[s.key]
 	switch {
-	case s.group == "":
-		return "not available yet"
 	case len(g.keys) > 0:
 		return "set (" + count(len(g.keys), "value") + ")"
 	case !ok:

@@ -15,7 +15,7 @@ import (
 // the name in the YAML file; the flag and the environment variable are made of it.
 type setting struct {
 	key   string
-	group string // in the help; empty: this version cannot honour the setting
+	group string // in the help
 	help  string
 	def   string // what is put where nothing is given; empty: nothing is put
 
@@ -75,7 +75,7 @@ const keyAPIKeys = "api_keys"
 func flagStruct(own layer) any {
 	var fields []reflect.StructField
 	for i, s := range table {
-		if s.fileOnly || s.group == "" {
+		if s.fileOnly {
 			continue
 		}
 		help := s.help

@@ -10,21 +10,6 @@ import (
 	"github.com/herald-events/herald/redisbroker"
 )
 
-// notYet is a setting that this version knows and cannot honour.
-func notYet(key, because string, off ...string) setting {
-	refuse := func(_ *options, text string) error {
-		if slices.Contains(off, text) {
-			return nil
-		}
-		advice := "leave it out"
-		if len(off) > 0 {
-			advice += " or set it to " + strings.Join(off, " or ")
-		}
-		return fmt.Errorf("not available in this version: %s; %s", because, advice)
-	}
-	return setting{key: key, secret: true, bare: slices.Contains(off, "false"), put: refuse}
-}
-
 // finish makes what several settings make together, and says what cannot be together.
 func (o *options) finish() problems {
 	var found problems

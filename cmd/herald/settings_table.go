@@ -10,7 +10,7 @@ import (
 )
 
 // table is every setting there is, in the order in which they are shown.
-var table = slices.Concat(addresses, users, access, serverAPI, histories, limits, keepAlive, nodes, stores, webhooks, logs, later)
+var table = slices.Concat(addresses, users, access, serverAPI, histories, limits, keepAlive, nodes, stores, webhooks, notices, logs)
 
 // grouped puts settings under a title of the help.
 func grouped(title string, rows ...setting) []setting {
@@ -298,8 +298,11 @@ var webhooks = grouped("Webhooks",
 	},
 )
 
-// later is the settings that this version knows and cannot honour; off is what says the same as leaving
-// them out.
-var later = []setting{
-	notYet("notices", "none are published", "none"),
-}
+var notices = grouped("Notices",
+	setting{
+		key: "notices", list: true,
+		help:  "Herald's own notices that are published as domain events, patterns, comma-separated: channel.occupied, channel.vacated, member.added, member.removed, connection.opened, connection.closed; none for none.",
+		field: "Notices",
+		put:   into(asPatterns, func(o *options) *[]string { return &o.herald.Notices }),
+	},
+)

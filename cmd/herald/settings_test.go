@@ -84,11 +84,12 @@ func TestEverySettingReachesItsPlace(t *testing.T) {
 		"webhook_retry":            {"1s, 2m", func(o *options) any { return o.herald.Webhooks.Retry }, []time.Duration{time.Second, 2 * time.Minute}},
 		"encryption_key":           {secret1 + "," + secret2, func(o *options) any { return o.encryptionKeys }, []string{secret1, secret2}},
 		"store_url":                {"postgres://p.example.com/herald", func(o *options) any { return o.storeURL }, "postgres://p.example.com/herald"},
+		"notices":                  {"channel.*,member.added", func(o *options) any { return o.herald.Notices }, []string{"channel.*", "member.added"}},
 		"log_level":                {"debug", func(o *options) any { return o.logLevel }, slog.LevelDebug},
 		"log_format":               {"json", func(o *options) any { return o.logFormat }, "json"},
 	}
 	for _, s := range table {
-		if s.group == "" || s.fileOnly {
+		if s.fileOnly {
 			continue
 		}
 		tt, ok := tests[s.key]
@@ -294,28 +295,6 @@ func TestChannelAccess(t *testing.T) {
 		_, found := loadFrom(t, nil, "--channel-access="+text)
 		if len(found) != 1 || found[0].message != want {
 			t.Errorf("%s: got %v, want %q", text, found, want)
-		}
-	}
-}
-
-// TestSettingsOfLaterVersions: what cannot be honoured is refused, what says "off" is not.
-func TestSettingsOfLaterVersions(t *testing.T) {
-	off := []string{
-		"HERALD_NOTICES=none",
-	}
-	if _, found := loadFrom(t, off); len(found) > 0 {
-		t.Errorf("got %v, want no problem", found)
-	}
-	on := []string{
-		"HERALD_NOTICES=**",
-	}
-	_, found := loadFrom(t, on)
-	if len(found) != len(on) {
-		t.Fatalf("got %d problems, want %d:\n%v", len(found), len(on), found)
-	}
-	for _, p := range found {
-		if !strings.HasPrefix(p.message, "not available in this version: ") {
-			t.Errorf("got %v, want not available in this version", p)
 		}
 	}
 }

@@ -124,7 +124,7 @@ func TestSecretsAreNeverShown(t *testing.T) {
 		"an unknown flag":     {env, []string{"serve", "--jwt-secrte", "xyzzy-0123456789", "--api-kee=xyzzy"}, 2},
 		"wrong variables":     {[]string{"HERALD_JWT_SECRET=xyzzy", "HERALD_API_KEY=xyzzy", "HERALD_AUTH_SECRET=xyzzy,,", "HERALD_JWT_SECRTE=xyzzy"}, []string{"serve"}, 2},
 		"wrong addresses":     {[]string{"HERALD_JWKS_URL=ldap://u:xyzzy@x", "HERALD_CHANNEL_ACCESS=http://u:xyzzy@app.example.com"}, []string{"serve"}, 2},
-		"of later versions":   {[]string{"HERALD_REDIS_URL=redis://u:xyzzy@x", "HERALD_NOTICES=xyzzy", "HERALD_STORE_URL=postgres://u:xyzzy@x"}, []string{"serve"}, 2},
+		"wrong stores":        {[]string{"HERALD_REDIS_URL=redis://u:xyzzy@x:y", "HERALD_STORE_URL=postgres://u:xyzzy@x:y"}, []string{"serve"}, 2},
 		"a taken port":        {env, []string{"serve", "--config", good, "--addr", takenAddress(t)}, 1},
 		"a flag that is last": {nil, []string{"serve", "--jwt-secret", "-xyzzy"}, 2},
 	}
