@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -319,4 +320,22 @@ func TestNoticesWhenRedisLosesItsData(t *testing.T) {
 	ann.Close()
 	r.expect([]string{vacated(nodesRoom), removed(nodesRoom, "ann")})
 	r.nothingElse()
+}
+
+// The rooms of the notices are in slots of their own.
+func TestNoticesOverARedisCluster(t *testing.T) {
+	overRedisCluster(t, []nodesTest{{"each comes once", func(t *testing.T, redis *heraldtest.Redis) {
+		nodes := startNodesOver(t, redis, 2, herald.Config{Notices: []string{"channel.*", "member.*"}})
+		var heard []heardNotices
+		for _, node := range nodes {
+			wsEventually(t, "the node knows what is there", func() bool { return herald.KnowsWhatIsThere(node.Server) })
+			heard = append(heard, hearNotices(t, node.Server, "**"))
+		}
+		for i, want := range [][]string{{occupied(nodesRoom), added(nodesRoom, `{"id":"0"}`)}, {added(nodesRoom, `{"id":"1"}`)}} {
+			nodes[i].Dial(t).Subscribe(nodesRoom, herald.Member{ID: strconv.Itoa(i)})
+			for _, h := range heard {
+				h.expect(t, want...)
+			}
+		}
+	}}})
 }

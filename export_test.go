@@ -85,3 +85,14 @@ func HasPage(s *Server, stream string) func() bool {
 func KnowsWhatIsThere(s *Server) bool {
 	return !slices.ContainsFunc(s.notices.rosters(), func(r *roster) bool { return !r.roll.isLoaded() })
 }
+
+// MaxNotices is how many notices about one subject may wait.
+const MaxNotices = maxNotices / noticeLanes
+
+// FillNotices has so many notices about one channel wait.
+func FillNotices(s *Server, channel string, n int) {
+	for range n {
+		p := ChannelOccupied{channel}
+		s.notices.put(channel, waitingNotice{event: Event{Type: p.EventType(), Payload: p}}, 0)
+	}
+}

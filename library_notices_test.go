@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/herald-events/herald"
 	"github.com/herald-events/herald/heraldtest"
@@ -203,4 +206,95 @@ func TestNoticesBeforeTheEnd(t *testing.T) {
 	closeServer(t, srv.Server)
 	heard.expect(t, vacated(nodesRoom), removed(nodesRoom, "ann"),
 		fmt.Sprintf(`connection.closed {"connectionId":%q,"transport":"websocket","code":1001}`, c.SocketID))
+}
+
+func TestNoticesAreRecorded(t *testing.T) {
+	srv := startStored(t, inMemory, herald.Config{Notices: []string{"channel.occupied", "connection.opened"}})
+	heard := hearNotices(t, srv.Server, "channel.**")
+	c := srv.Dial(t, heraldtest.WithToken(srv.Token("ann")))
+	c.Expect(`{"type":"auth","ok":true,"userId":"ann"}`)
+	c.Subscribe("orders")
+	heard.expect(t, occupied("orders"))
+	for _, want := range []string{"system channel.occupied ", "ann connection.opened 127.0.0.1"} {
+		actor, rest, _ := strings.Cut(want, " ")
+		action, ip, _ := strings.Cut(rest, " ")
+		wsEventually(t, want, func() bool {
+			entries, _ := auditOf(t, srv, "?action="+action)
+			return len(entries) == 1 && entries[0].Actor == actor && entries[0].IP == ip
+		})
+	}
+}
+
+// brokenBroker is away for what is published while it is told so.
+type brokenBroker struct {
+	*herald.MemoryBroker
+	away  atomic.Bool
+	tries chan struct{}
+}
+
+// Publish implements herald.Streams.
+func (b *brokenBroker) Publish(ctx context.Context, p ...herald.Publication) ([]herald.Receipt, error) {
+	if b.away.Load() {
+		select {
+		case b.tries <- struct{}{}:
+		default:
+		}
+		return nil, &herald.Error{Code: herald.CodeUnavailable, Message: "away"}
+	}
+	return b.MemoryBroker.Publish(ctx, p...)
+}
+
+// Check implements herald.Broker.
+func (b *brokenBroker) Check() error {
+	if b.away.Load() {
+		return errors.New("away")
+	}
+	return b.MemoryBroker.Check()
+}
+
+func startBroken(t *testing.T, types ...string) (*heraldtest.Server, *brokenBroker, *clock.Manual, *prometheus.Registry) {
+	t.Helper()
+	b := &brokenBroker{MemoryBroker: herald.NewMemoryBroker(), tries: make(chan struct{}, 1)}
+	registry := prometheus.NewRegistry()
+	srv, k := startWithClock(t, herald.Config{Broker: b, Notices: types, KeepAlive: never, Metrics: registry})
+	<-b.Began
+	b.away.Store(true)
+	t.Cleanup(func() { b.away.Store(false) })
+	return srv, b, k, registry
+}
+
+func TestNoticesWaitWhileTheBrokerIsAway(t *testing.T) {
+	srv, b, k, _ := startBroken(t, "connection.*")
+	heard := hearNotices(t, srv.Server, "**")
+	c := srv.Dial(t)
+	for range 20 { // more than one that is refused may take
+		passes(t, k, "it is tried again", func() bool { return len(b.tries) > 0 })
+		<-b.tries
+	}
+	c.Close()
+	b.away.Store(false)
+	passes(t, k, "both notices", func() bool { return len(heard) == 2 })
+	for _, want := range []string{"connection.opened", "connection.closed"} { // in their order
+		if got := receive(t, heard); !strings.HasPrefix(got, want) {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+// Notices wait in bounded queues. Those of another subject have theirs.
+func TestNoticesThatAreTooManyAreDropped(t *testing.T) {
+	srv, b, k, registry := startBroken(t, "connection.opened")
+	heard := hearNotices(t, srv.Server, "channel.**")
+	herald.FillNotices(srv.Server, "first", 1)
+	<-b.tries // it is on its way, and none of those that wait
+	const tooMany = 3
+	herald.FillNotices(srv.Server, "first", herald.MaxNotices+tooMany)
+	if got := wsMetric(t, registry, "herald_notices_dropped_total"); got != tooMany {
+		t.Errorf("got %v dropped, want %d", got, tooMany)
+	}
+	b.away.Store(false)
+	for range 1 + herald.MaxNotices {
+		passes(t, k, "the next", heard.any)
+		heard.expect(t, occupied("first"))
+	}
 }

@@ -27,7 +27,7 @@ heartbeat_interval: -1s
 		"HERALD_JWT_SECRETS=abc", "HERALD_MAX_QUEUE=10", "HERALD_TRUSTED_PROXIES=10.0.0.0/33", "HERALD_REQUIRE_USER=true",
 		"HERALD_ALLOWED_ORIGINS=example.com,,x", "HERALD_CONFIG=" + file, "HERALD_URL=http://x", "HERALD_TEST_REDIS=1",
 		"HERALD_SERVICE_HOST=10.0.0.1", "HERALD_PORT=tcp://10.0.0.1:80", "HERALD_PORT_80_TCP_PROTO=tcp", "PATH=/bin",
-		"HERALD_EVENT_ACCESS=everybody", "HERALD_CLIENT_EVENTS=[", "HERALD_XYZZYXYZZY=1",
+		"HERALD_EVENT_ACCESS=everybody", "HERALD_CLIENT_EVENTS=[", "HERALD_XYZZYXYZZY=1", "HERALD_NOTICES=chanel.*",
 	}
 	got := invoke(t, env, "serve", "--ping-intervall", "30s", "--max-channels", "0", "--addr", "8080",
 		"--auth-secret", "short", "--tls-cert", "cert.pem", "--redis-url", "http://x", "--api-keys=a", "--sse-retry")
@@ -58,6 +58,7 @@ heartbeat_interval: -1s
 		"herald: --tls-cert (flag): a certificate needs its key; set HERALD_TLS_KEY",
 		"herald: --auth-secret (flag): secret 1 has 5 characters; at least 16 are needed",
 		"herald: HERALD_MAX_QUEUE (environment): must be at least 1024",
+		"herald: HERALD_NOTICES (environment): \"chanel.*\" matches no notice; there are channel.occupied, channel.vacated, member.added, member.removed, connection.opened, connection.closed",
 	}
 	lines := strings.Split(strings.TrimSuffix(got.stderr, "\n"), "\n")
 	for _, line := range want {
