@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"time"
 
 	"github.com/herald-events/herald"
 )
@@ -121,4 +122,28 @@ func (s *Store) wakeDeliveries(ctx context.Context, t tx, webhookID string) erro
 		" WHERE state IN ('scheduled', 'available') AND id IN (SELECT job FROM herald_webhook_deliveries WHERE webhook = ? AND state = 'waiting' AND next_at <= ?)",
 		webhookID, s.clock.Now().UnixMilli())
 	return err
+}
+
+// wakeLater is how long it takes at most until a delivery waits that has just decided to.
+const wakeLater = time.Second
+
+// wakeAgain wakes what waits for endpoints that are paused no more a second time, until ctx ends: a delivery that has
+// still seen the pause may have begun to wait behind its end.
+func (s *Store) wakeAgain(ctx context.Context) {
+	for {
+		select {
+		case id := <-s.goOn:
+			select {
+			case <-time.After(wakeLater):
+			case <-ctx.Done():
+				return
+			}
+			err := s.db.write(ctx, func(t tx) error { return s.wakeDeliveries(ctx, t, id) })
+			if err != nil && ctx.Err() == nil {
+				s.log.Warn("deliveries to a webhook that was paused may wait for a minute", "webhook", id, "err", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }

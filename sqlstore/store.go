@@ -57,6 +57,7 @@ type Store struct {
 	sql     jobSQL
 	times   jobTimes
 	news    chan struct{} // holds one when there may be events to hand on
+	goOn    chan string   // webhooks that are paused no more
 	// retention is for how long the audit log keeps entries, and key signs for those that it does not.
 	retention time.Duration
 	key       ed25519.PrivateKey
@@ -75,7 +76,7 @@ type Store struct {
 // ctx bounds that. [Store.Close] closes it.
 func Open(ctx context.Context, storeURL string, config Config) (*Store, error) {
 	s := &Store{
-		log: config.Logger, clock: config.clock, times: cmp.Or(config.times, defaultTimes), self: uuid.NewString(), news: make(chan struct{}, 1),
+		log: config.Logger, clock: config.clock, times: cmp.Or(config.times, defaultTimes), self: uuid.NewString(), news: make(chan struct{}, 1), goOn: make(chan string, 100),
 		retention: config.AuditRetention, key: config.SigningKey,
 	}
 	if s.retention < 0 || s.retention > 0 && s.key == nil {
@@ -143,6 +144,7 @@ func (s *Store) Run(ctx context.Context, node herald.StoreNode) error {
 	wg.Go(func() { s.db.listen(ctx, s.wake) })
 	wg.Go(func() { s.watch(ctx) })
 	wg.Go(func() { s.prune(ctx) })
+	wg.Go(func() { s.wakeAgain(ctx) })
 	s.handOn(ctx, node)
 	return nil
 }

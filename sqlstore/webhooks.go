@@ -129,6 +129,7 @@ func (s *Store) Webhooks(ctx context.Context, after string, limit int) (all []he
 // ChangeWebhook implements herald.Webhooks.
 func (s *Store) ChangeWebhook(ctx context.Context, id string, change func(*herald.Webhook) error) (w herald.Webhook, found bool, err error) {
 	var refused error
+	goesOn := false
 	err = s.db.write(ctx, func(t tx) (err error) {
 		lock := ""
 		if s.dialect == postgres {
@@ -137,23 +138,30 @@ func (s *Store) ChangeWebhook(ctx context.Context, id string, change func(*heral
 		if w, found, err = s.webhook(ctx, t, id, lock); err != nil || !found {
 			return err
 		}
-		wasPaused := w.Paused
+		goesOn = w.Paused
 		if refused = change(&w); refused != nil {
 			return refused
 		}
+		goesOn = goesOn && !w.Paused
 		if err := s.replaceWebhook(ctx, t, &w); err != nil {
 			return err
 		}
 		switch {
 		case !w.Enabled:
 			return s.endDeliveries(ctx, t, id)
-		case wasPaused && !w.Paused:
+		case goesOn:
 			return s.wakeDeliveries(ctx, t, id)
 		}
 		return nil
 	})
 	if refused != nil {
 		return w, found, refused
+	}
+	if err == nil && goesOn {
+		select {
+		case s.goOn <- id:
+		default: // there are many, and each delivery looks by itself, too
+		}
 	}
 	return w, found, storeError(err)
 }
