@@ -125,7 +125,6 @@ func FuzzCursor(f *testing.F) {
 
 func FuzzReadJobQuery(f *testing.F) {
 	known := jobRequest{query: JobQuery{Status: JobDead, Type: "email.send"}}
-	known.filter = known.sum()
 	f.Add("status=dead&type=email.send&limit=7&cursor=" + known.cursor(Job{ID: 42}))
 	f.Add("status=lost&limit=0")
 	f.Add("cursor=%zz")
@@ -141,7 +140,7 @@ func FuzzReadJobQuery(f *testing.F) {
 			t.Errorf("accepted %+v", q)
 		}
 		if q.Before > 0 { // a cursor leads to where it was made
-			again := jobRequest{filter: got.filter}
+			again := jobRequest{query: JobQuery{Status: q.Status, Type: q.Type}}
 			if err := again.setCursor(got.cursor(Job{ID: q.Before})); err != nil || again.query.Before != q.Before {
 				t.Errorf("the cursor of %d leads to %d, %v", q.Before, again.query.Before, err)
 			}

@@ -2,10 +2,8 @@ package herald
 
 import (
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,27 +41,9 @@ func pageParams() []*huma.Param {
 }
 
 func readListQuery(r *http.Request) (listQuery, error) {
-	var rd reading
 	q := listQuery{limit: defaultPage}
-	values, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return q, refuse(CodeBadRequest, "the query is not well escaped")
-	}
-	for name, set := range map[string]func(string) error{
-		"limit":  q.setLimit,
-		"cursor": q.setCursor,
-		"prefix": q.setPrefix,
-		"since":  q.setSince,
-	} {
-		switch given := values[name]; {
-		case len(given) > 1:
-			rd.fail(name, errors.New("stands more than once"))
-		case len(given) == 1 && given[0] != "":
-			rd.fail(name, set(given[0]))
-		}
-	}
-	slices.SortFunc(rd.wrong, func(a, b Detail) int { return strings.Compare(a.Path, b.Path) })
-	return q, rd.err()
+	err := readParams(r, param{"limit", q.setLimit}, param{"cursor", q.setCursor}, param{"prefix", q.setPrefix}, param{"since", q.setSince})
+	return q, err
 }
 
 func (q *listQuery) setLimit(text string) error {
@@ -82,9 +62,9 @@ func (q *listQuery) setSince(text string) error {
 }
 
 func (q *listQuery) setCursor(text string) error {
-	name, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || !utf8.Valid(name) || strings.ContainsAny(text, "\r\n") { // which base64 skips
-		return errors.New("is no nextCursor of a page")
+	name, err := decodeCursor(text)
+	if err != nil || !utf8.Valid(name) {
+		return errNoCursor
 	}
 	q.after = string(name)
 	return nil

@@ -2,8 +2,6 @@ package herald
 
 import (
 	"context"
-	"encoding/base64"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -200,7 +198,7 @@ func (w *webhooks) serveAttempts(r *http.Request, _ []byte) (attemptPage, error)
 	if q.after != "" {
 		of, before, _ := strings.Cut(q.after, "/")
 		if of != hook.ID || before == "" {
-			return attemptPage{}, invalid(Detail{"cursor", errOtherCursor.Error()})
+			return attemptPage{}, invalid(Detail{"cursor", errNoCursor.Error()})
 		}
 		query.Before = before
 	}
@@ -211,15 +209,13 @@ func (w *webhooks) serveAttempts(r *http.Request, _ []byte) (attemptPage, error)
 	page := attemptPage{Attempts: []attemptAnswer{}}
 	if len(all) > q.limit {
 		all = all[:q.limit]
-		page.NextCursor = base64.RawURLEncoding.EncodeToString([]byte(hook.ID + "/" + all[q.limit-1].ID))
+		page.NextCursor = encodeCursor(hook.ID + "/" + all[q.limit-1].ID)
 	}
 	for _, a := range all {
 		page.Attempts = append(page.Attempts, newAttemptAnswer(a))
 	}
 	return page, nil
 }
-
-var errOtherCursor = errors.New("is no nextCursor of a page of this list")
 
 func (w *webhooks) serveRedeliver(r *http.Request, body []byte) (redeliveredAnswer, error) {
 	hook, err := w.findEnabled(r.Context(), r.PathValue("id"))
