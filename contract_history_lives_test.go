@@ -217,7 +217,8 @@ func TestHistoryThatBeginsAnewWhileItIsAskedFor(t *testing.T) {
 	first := parseKept(t, witness.Next().Raw)
 	answer := parseKept(t, c.Next().Raw) // though the broker has not answered: there is nothing to wait for
 	answer.recovered(t, "no")
-	if at := answer.at(t); at.Offset == 0 { // it has come between the beginning and what began it
+	if answer.at(t).Offset == 0 { // it has come between the beginning and what began it
+		answer.isAt(t, first.Epoch, 0)
 		answer = parseKept(t, c.Next().Raw)
 	}
 	answer.isAt(t, first.Epoch, 1)
