@@ -93,9 +93,9 @@ func (s *Server) serveAudit(r *http.Request, _ []byte) (auditPage, error) {
 	if err != nil {
 		return auditPage{}, err
 	}
-	limit := q.query.Limit
-	q.query.Limit++ // to see whether there is another page
-	entries, err := s.config.Store.Audit(r.Context(), q.query)
+	limit := q.Limit
+	q.Limit++ // to see whether there is another page
+	entries, err := s.config.Store.Audit(r.Context(), AuditQuery(q))
 	if err != nil {
 		return auditPage{}, err
 	}

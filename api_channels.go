@@ -63,7 +63,7 @@ func (a *api) channels() {
 }
 
 func (s *Server) serveChannels(r *http.Request, _ []byte) (channelsAnswer, error) {
-	q, err := readListQuery(r)
+	q, err := readListQuery(r, "channels")
 	if err != nil {
 		return channelsAnswer{}, err
 	}
@@ -93,7 +93,7 @@ func (s *Server) serveMembers(r *http.Request, _ []byte) (membersAnswer, error) 
 	if err != nil {
 		return membersAnswer{}, err
 	}
-	q, err := readListQuery(r)
+	q, err := readListQuery(r, "members/"+ch.String())
 	if err != nil {
 		return membersAnswer{}, err
 	}
@@ -111,7 +111,7 @@ func (s *Server) serveSubscribers(r *http.Request, _ []byte) (subscribersAnswer,
 	if err != nil {
 		return subscribersAnswer{}, err
 	}
-	q, err := readListQuery(r)
+	q, err := readListQuery(r, "subscribers/"+ch.String())
 	if err != nil {
 		return subscribersAnswer{}, err
 	}

@@ -112,37 +112,42 @@ func FuzzReadEvent(f *testing.F) {
 }
 
 func FuzzCursor(f *testing.F) {
-	f.Add("b3JkZXJz")
+	channels := listQuery{list: "channels"}
+	for _, name := range []string{"orders", "", "\xff", "a\x00"} {
+		f.Add(channels.cursor(name))
+	}
 	f.Add("QR")
 	f.Add("b3J\nkZXJz")
 	f.Fuzz(func(t *testing.T, text string) {
-		var q listQuery
-		if q.setCursor(text) == nil && encodeCursor(q.after) != text {
-			t.Errorf("%q is taken for the cursor of %q, which is %q", text, q.after, encodeCursor(q.after))
+		q := channels
+		switch err := q.setCursor(text); {
+		case err == nil && q.cursor(q.after) != text:
+			t.Errorf("%q is taken for the cursor of %q, which is %q", text, q.after, q.cursor(q.after))
+		case err == nil && (q.after == "" || !utf8.ValidString(q.after) || strings.Contains(q.after, "\x00")):
+			t.Errorf("accepted the cursor of %q", q.after)
 		}
 	})
 }
 
 func FuzzReadJobQuery(f *testing.F) {
-	known := jobRequest{query: JobQuery{Status: JobDead, Type: "email.send"}}
+	known := jobRequest{Status: JobDead, Type: "email.send"}
 	f.Add("status=dead&type=email.send&limit=7&cursor=" + known.cursor(Job{ID: 42}))
 	f.Add("status=lost&limit=0")
 	f.Add("cursor=%zz")
 	f.Add("cursor=AAAA%0AAAAA&cursor=")
 	f.Fuzz(func(t *testing.T, query string) {
-		got, err := readJobQuery(&http.Request{URL: &url.URL{RawQuery: query}})
+		q, err := readJobQuery(&http.Request{URL: &url.URL{RawQuery: query}})
 		if err != nil {
 			checkFuzzRefusal(t, err)
 			return
 		}
-		q := got.query
 		if q.Limit < 1 || q.Limit > maxPage || q.Before < 0 || q.Status != "" && !slices.Contains(jobStatuses, q.Status) {
 			t.Errorf("accepted %+v", q)
 		}
 		if q.Before > 0 { // a cursor leads to where it was made
-			again := jobRequest{query: JobQuery{Status: q.Status, Type: q.Type}}
-			if err := again.setCursor(got.cursor(Job{ID: q.Before})); err != nil || again.query.Before != q.Before {
-				t.Errorf("the cursor of %d leads to %d, %v", q.Before, again.query.Before, err)
+			again := jobRequest{Status: q.Status, Type: q.Type}
+			if err := again.setCursor(q.cursor(Job{ID: q.Before})); err != nil || again.Before != q.Before {
+				t.Errorf("the cursor of %d leads to %d, %v", q.Before, again.Before, err)
 			}
 		}
 	})

@@ -49,11 +49,11 @@ func (s *Server) serveHistory(r *http.Request, _ []byte) (historyAnswer, error) 
 	if err != nil {
 		return historyAnswer{}, err
 	}
-	q, err := readListQuery(r)
+	name := ch.String()
+	q, err := readListQuery(r, "history/"+name)
 	if err != nil {
 		return historyAnswer{}, err
 	}
-	name := ch.String()
 	keep := s.histories.of(name)
 	if !keep.keeps() {
 		return historyAnswer{}, refuse(CodeNotFound, "no history is kept of %s", name)

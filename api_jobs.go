@@ -132,9 +132,9 @@ func (s *Server) serveJobs(r *http.Request, _ []byte) (jobPage, error) {
 	if err != nil {
 		return jobPage{}, err
 	}
-	limit := q.query.Limit
-	q.query.Limit++ // to see whether there is another page
-	jobs, err := s.config.Store.Jobs(r.Context(), q.query)
+	limit := q.Limit
+	q.Limit++ // to see whether there is another page
+	jobs, err := s.config.Store.Jobs(r.Context(), JobQuery(q))
 	if err != nil {
 		return jobPage{}, err
 	}

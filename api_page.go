@@ -1,7 +1,7 @@
 package herald
 
 import (
-	"encoding/base64"
+	"bytes"
 	"fmt"
 	"net/http"
 	"slices"
@@ -22,6 +22,7 @@ const (
 
 // listQuery is which part of a sorted list is wanted.
 type listQuery struct {
+	list   string // tells it from the others
 	prefix string
 	limit  int
 	after  string    // the last name of the page before; empty: from the start
@@ -36,13 +37,13 @@ func pageParams() []*huma.Param {
 			Name: "limit", In: "query", Description: "How many a page has at most", Example: defaultPage,
 			Schema: &huma.Schema{Type: huma.TypeInteger, Minimum: &least, Maximum: &most, Default: defaultPage},
 		},
-		queryParam("cursor", "The nextCursor of the page before", encodeCursor("orders")),
+		queryParam("cursor", "The nextCursor of the page before", (&listQuery{list: "channels"}).cursor("orders")),
 	}
 }
 
-func readListQuery(r *http.Request) (listQuery, error) {
-	q := listQuery{limit: defaultPage}
-	err := readParams(r, param{"limit", q.setLimit}, param{"cursor", q.setCursor}, param{"prefix", q.setPrefix}, param{"since", q.setSince})
+func readListQuery(r *http.Request, list string) (listQuery, error) {
+	q := listQuery{list: list, limit: defaultPage}
+	err := readParams(r, param{"limit", q.setLimit}, param{"prefix", q.setPrefix}, param{"since", q.setSince}, param{"cursor", q.setCursor})
 	return q, err
 }
 
@@ -61,12 +62,20 @@ func (q *listQuery) setSince(text string) error {
 	return err
 }
 
+func (q *listQuery) sum() uint64 { return sumOf(q.list, q.prefix) }
+
+// A cursor is the last name of a page: it stays good whatever comes and goes, on whatever node.
+func (q *listQuery) cursor(last string) string { return newCursor(q.sum(), []byte(last)) }
+
 func (q *listQuery) setCursor(text string) error {
-	name, err := decodeCursor(text)
-	if err != nil || !utf8.Valid(name) {
+	last, err := readCursor(text, q.sum())
+	switch {
+	case err != nil:
+		return err
+	case len(last) == 0 || !utf8.Valid(last) || bytes.IndexByte(last, 0) >= 0: // which Postgres would not compare
 		return errNoCursor
 	}
-	q.after = string(name)
+	q.after = string(last)
 	return nil
 }
 
@@ -76,9 +85,6 @@ func (q *listQuery) setPrefix(text string) error {
 	q.prefix = text
 	return err
 }
-
-// A cursor is the last name of a page: it stays good whatever comes and goes, on whatever node.
-func encodeCursor(name string) string { return base64.RawURLEncoding.EncodeToString([]byte(name)) }
 
 // pageOf cuts the page out of items, which are sorted by name; next is empty on the last page.
 func pageOf[Item any](items []Item, q listQuery, name func(Item) string) (page []Item, next string) {
@@ -94,7 +100,7 @@ func pageOf[Item any](items []Item, q listQuery, name func(Item) string) (page [
 	}
 	end := min(start+q.limit, len(items))
 	if end < len(items) {
-		next = encodeCursor(name(items[end-1]))
+		next = q.cursor(name(items[end-1]))
 	}
 	return items[start:end], next
 }

@@ -51,35 +51,23 @@ func sumOf(list string, filters ...string) uint64 {
 }
 
 // newCursor is the sum of a list with its filters, and a place in it.
-func newCursor(sum uint64, place ...uint64) string {
-	b := binary.BigEndian.AppendUint64(nil, sum)
-	for _, n := range place {
-		b = binary.BigEndian.AppendUint64(b, n)
-	}
-	return base64.RawURLEncoding.EncodeToString(b)
+func newCursor(sum uint64, place []byte) string {
+	return base64.RawURLEncoding.EncodeToString(append(binary.BigEndian.AppendUint64(nil, sum), place...))
 }
 
-var errNoCursor = errors.New("is no nextCursor of a page")
+var (
+	errNoCursor    = errors.New("is no nextCursor of a page")
+	errOtherCursor = errors.New("is of another list, or of one with other filters")
+)
 
-// readCursor reads what newCursor has made of as many numbers.
-func readCursor(text string, sum uint64, place ...*uint64) error {
-	b, err := decodeCursor(text)
-	if err != nil || len(b) != 8+8*len(place) {
-		return errNoCursor
-	}
-	if binary.BigEndian.Uint64(b) != sum {
-		return errors.New("is of a query with other filters")
-	}
-	for i, n := range place {
-		*n = binary.BigEndian.Uint64(b[8+8*i:])
-	}
-	return nil
-}
-
-func decodeCursor(text string) ([]byte, error) {
+// readCursor is the place in what newCursor has made.
+func readCursor(text string, sum uint64) (place []byte, err error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || strings.ContainsAny(text, "\r\n") { // which base64 skips
+	switch {
+	case err != nil || len(b) < 8 || strings.ContainsAny(text, "\r\n"): // which base64 skips
 		return nil, errNoCursor
+	case binary.BigEndian.Uint64(b) != sum:
+		return nil, errOtherCursor
 	}
-	return b, nil
+	return b[8:], nil
 }

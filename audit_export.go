@@ -99,7 +99,7 @@ func (a *api) serveAuditExport(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", auditTypes[format])
 	w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="audit.%s"`, format))
 	out := &begun{Writer: w}
-	err = ExportAudit(r.Context(), s.config.Store, q.query, format, out)
+	err = ExportAudit(r.Context(), s.config.Store, AuditQuery(q), format, out)
 	switch {
 	case err == nil:
 	case !out.begun:

@@ -1,21 +1,21 @@
 package herald
 
 import (
+	"encoding/binary"
 	"net/http"
 	"time"
 )
 
 // auditRequest is which entries of the audit log a caller wants.
-type auditRequest struct{ query AuditQuery }
+type auditRequest AuditQuery
 
 func readAuditQuery(r *http.Request) (auditRequest, error) {
 	var a auditRequest
-	q := &a.query
 	lq := listQuery{limit: defaultPage}
 	err := readParams(r,
-		textParam("actor", &q.Actor), textParam("action", &q.Action), timeParam("from", &q.From), timeParam("to", &q.To),
+		textParam("actor", &a.Actor), textParam("action", &a.Action), timeParam("from", &a.From), timeParam("to", &a.To),
 		param{"limit", lq.setLimit}, param{"cursor", a.setCursor})
-	q.Limit = lq.limit
+	a.Limit = lq.limit
 	return a, err
 }
 
@@ -27,19 +27,26 @@ func timeParam(name string, to *time.Time) param {
 }
 
 func (a *auditRequest) sum() uint64 {
-	return sumOf("audit", a.query.Actor, a.query.Action, a.query.From.String(), a.query.To.String())
+	return sumOf("audit", a.Actor, a.Action, a.From.String(), a.To.String())
 }
 
 // A cursor is when the last entry of the page occurred, and its seq.
 func (a *auditRequest) cursor(last AuditEntry) string {
-	return newCursor(a.sum(), uint64(last.OccurredAt.UnixMilli()), last.Seq)
+	place := binary.BigEndian.AppendUint64(nil, uint64(last.OccurredAt.UnixMilli()))
+	return newCursor(a.sum(), binary.BigEndian.AppendUint64(place, last.Seq))
 }
 
 func (a *auditRequest) setCursor(text string) error {
-	var milli, seq uint64
-	if err := readCursor(text, a.sum(), &milli, &seq); err != nil {
+	place, err := readCursor(text, a.sum())
+	switch {
+	case err != nil:
 		return err
+	case len(place) != 16:
+		return errNoCursor
 	}
-	a.query.Before = AuditPlace{OccurredAt: time.UnixMilli(int64(milli)), Seq: seq}
+	a.Before = AuditPlace{
+		OccurredAt: time.UnixMilli(int64(binary.BigEndian.Uint64(place))),
+		Seq:        binary.BigEndian.Uint64(place[8:]),
+	}
 	return nil
 }

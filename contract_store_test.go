@@ -122,7 +122,7 @@ func TestAuditOverTheAPI(t *testing.T) {
 		}
 	}
 	_, next := auditOf(t, srv, "?limit=1&actor=ann")
-	for _, bad := range []string{"?cursor=" + next, "?actor=bob&cursor=" + next, "?cursor=x", "?limit=0", "?from=yesterday", "?actor=a&actor=b"} {
+	for _, bad := range []string{"?cursor=" + next, "?actor=bob&cursor=" + next, "?cursor=x", "?actor=ann&cursor=" + next + "&cursor=" + next, "?limit=0", "?from=yesterday", "?actor=a&actor=b"} {
 		if answer := apiCall(t, srv, http.MethodGet, "/audit"+bad, ""); answer.Status != http.StatusBadRequest {
 			t.Errorf("%s: got %d %s", bad, answer.Status, answer.Body)
 		}

@@ -215,7 +215,7 @@ func TestPagesOfJobs(t *testing.T) {
 			got = append(got, string(j.Payload))
 		}
 		if len(got) == 2 {
-			for _, other := range []string{"/jobs?type=aa&cursor=", "/jobs?status=dead&cursor=", "/audit?cursor="} {
+			for _, other := range []string{"/jobs?type=aa&cursor=", "/jobs?status=dead&cursor=", "/audit?cursor=", "/webhooks?cursor=", "/jobs?cursor=" + page.NextCursor + "&cursor="} {
 				expectRefusal(t, srv, http.MethodGet, other+page.NextCursor, 400, "BAD_REQUEST", `"cursor"`)
 			}
 		}

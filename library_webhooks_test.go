@@ -378,7 +378,9 @@ func TestAttemptsArePaged(t *testing.T) {
 		if page.NextCursor == "" {
 			break
 		}
-		hooksCall(t, srv, http.MethodGet, "/"+other.ID+"/attempts?cursor="+page.NextCursor, "", http.StatusBadRequest, nil)
+		for _, list := range []string{"/" + other.ID + "/attempts", ""} {
+			hooksCall(t, srv, http.MethodGet, list+"?cursor="+page.NextCursor, "", http.StatusBadRequest, nil)
+		}
 	}
 	if len(seen) != 5 {
 		t.Errorf("got the events %v, want 5", seen)

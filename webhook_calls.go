@@ -3,7 +3,6 @@ package herald
 import (
 	"context"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -53,7 +52,7 @@ func (w *webhooks) serveList(r *http.Request, _ []byte) (webhookPage, error) {
 	if w.store == nil {
 		return webhookPage{}, errNoStore()
 	}
-	q, err := readListQuery(r)
+	q, err := readListQuery(r, "webhooks")
 	if err != nil {
 		return webhookPage{}, err
 	}
@@ -64,7 +63,7 @@ func (w *webhooks) serveList(r *http.Request, _ []byte) (webhookPage, error) {
 	page := webhookPage{Webhooks: []webhookAnswer{}}
 	if len(all) > q.limit {
 		all = all[:q.limit]
-		page.NextCursor = encodeCursor(all[q.limit-1].ID)
+		page.NextCursor = q.cursor(all[q.limit-1].ID)
 	}
 	for _, hook := range all {
 		page.Webhooks = append(page.Webhooks, newWebhookAnswer(hook))
@@ -190,26 +189,19 @@ func (w *webhooks) serveAttempts(r *http.Request, _ []byte) (attemptPage, error)
 	if err != nil {
 		return attemptPage{}, err
 	}
-	q, err := readListQuery(r)
+	q, err := readListQuery(r, "attempts/"+hook.ID)
 	if err != nil {
 		return attemptPage{}, err
 	}
-	query := AttemptQuery{WebhookID: hook.ID, Limit: q.limit + 1} // to see whether there is another page
-	if q.after != "" {
-		of, before, _ := strings.Cut(q.after, "/")
-		if of != hook.ID || before == "" {
-			return attemptPage{}, invalid(Detail{"cursor", errNoCursor.Error()})
-		}
-		query.Before = before
-	}
-	all, err := w.store.Attempts(r.Context(), query)
+	// One more, to see whether there is another page.
+	all, err := w.store.Attempts(r.Context(), AttemptQuery{WebhookID: hook.ID, Before: q.after, Limit: q.limit + 1})
 	if err != nil {
 		return attemptPage{}, err
 	}
 	page := attemptPage{Attempts: []attemptAnswer{}}
 	if len(all) > q.limit {
 		all = all[:q.limit]
-		page.NextCursor = encodeCursor(hook.ID + "/" + all[q.limit-1].ID)
+		page.NextCursor = q.cursor(all[q.limit-1].ID)
 	}
 	for _, a := range all {
 		page.Attempts = append(page.Attempts, newAttemptAnswer(a))
