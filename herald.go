@@ -142,6 +142,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.config.Store != nil {
 		wg.Go(func() { storeEnded <- s.config.Store.Run(looping, storeNode{s}) })
 		s.startWork(looping, &wg)
+		wg.Go(func() { s.hooks.callThoseAtRest(looping) })
 	}
 	if s.notices != nil {
 		wg.Go(func() { s.notices.run(looping) })

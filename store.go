@@ -28,6 +28,7 @@ type Store interface {
 	JobStore
 	Webhooks
 	Deliveries
+	DeliveryTurns
 }
 
 // Facts are the domain events that are kept.
@@ -119,8 +120,8 @@ type StoreNode interface {
 	Recorded(ctx context.Context, e Event)
 	// Durable are the node's handlers of events whose calls are jobs: all events that it records are for them too.
 	Durable() []DurableHandler
-	// DeliveryJob is the job of a delivery: all of it but its payload, which is [DeliveryKey.Payload].
-	DeliveryJob() NewJob
+	// DeliveryJob is the job of a delivery to an endpoint: all of it but its payload, which is [DeliveryKey.Payload].
+	DeliveryJob(webhookID string) NewJob
 }
 
 // storeNode is a server as its store knows it.

@@ -14,8 +14,9 @@ type Webhooks interface {
 	// Webhooks returns endpoints by their ids, from the one behind after.
 	Webhooks(ctx context.Context, after string, limit int) ([]Webhook, error)
 	// ChangeWebhook has change change an endpoint, in one transaction; where that returns an error nothing is
-	// changed. One that is not enabled afterwards has its waiting deliveries ended as dead.
-	ChangeWebhook(ctx context.Context, id string, change func(*Webhook) error) (w Webhook, found bool, err error)
+	// changed. One that is not enabled afterwards has its waiting deliveries ended as dead. With the change events are
+	// published, as with a transaction of the application's own.
+	ChangeWebhook(ctx context.Context, id string, change func(*Webhook) error, events ...Event) (w Webhook, found bool, err error)
 	// RemoveWebhook forgets an endpoint with its deliveries and attempts.
 	RemoveWebhook(ctx context.Context, id string) (found bool, err error)
 }
@@ -48,8 +49,6 @@ type WebhookSecret struct {
 // Deliveries are events on their way to endpoints. Record makes them, each with its job.
 type Deliveries interface {
 	Delivery(ctx context.Context, key DeliveryKey) (d Delivery, found bool, err error)
-	// NextDelivery is the oldest that waits for an endpoint.
-	NextDelivery(ctx context.Context, webhookID string) (d Delivery, found bool, err error)
 	// Tried keeps an attempt and what it makes of its delivery, and returns when that is committed.
 	Tried(ctx context.Context, a WebhookAttempt, then Delivered) error
 	// Attempts returns a page of attempts, the newest first.
@@ -59,6 +58,19 @@ type Deliveries interface {
 	Redeliver(ctx context.Context, webhookID string, which Redelivery) (n int, err error)
 }
 
+// DeliveryTurns say which of the deliveries to an endpoint is next.
+type DeliveryTurns interface {
+	// NextDelivery is the oldest that waits for an endpoint.
+	NextDelivery(ctx context.Context, webhookID string) (d Delivery, found bool, err error)
+	// TakeTurn has this node alone deliver to an endpoint in order, for a time or until EndTurn; who has the turn can
+	// take it again. It reports false where another node has it.
+	TakeTurn(ctx context.Context, webhookID string, d time.Duration) (bool, error)
+	EndTurn(ctx context.Context, webhookID string) error
+	// WakeDeliveries has jobs of deliveries run now that wait for a time of theirs and were not tried, or are due again:
+	// of each endpoint so many at most, the oldest. It returns how many there were.
+	WakeDeliveries(ctx context.Context, most map[string]int) (woken map[string]int, err error)
+}
+
 // DeliveryKey names a delivery: an event, and the endpoint that is to get it.
 type DeliveryKey struct{ WebhookID, EventID string }
 
@@ -66,6 +78,15 @@ type DeliveryKey struct{ WebhookID, EventID string }
 func (k DeliveryKey) Payload() []byte {
 	text, _ := json.Marshal(deliveryPayload{k.WebhookID, k.EventID}) // never fails
 	return text
+}
+
+// DeliveryOf names the delivery whose job j is; false: of none.
+func DeliveryOf(j Job) (DeliveryKey, bool) {
+	var p deliveryPayload
+	if j.Type != webhookJob || json.Unmarshal(j.Payload, &p) != nil {
+		return DeliveryKey{}, false
+	}
+	return DeliveryKey{p.Webhook, p.Event}, true
 }
 
 type deliveryPayload struct {
@@ -96,6 +117,7 @@ const (
 type Delivered struct {
 	State   DeliveryState
 	NextTry time.Time // of one that waits
+	EndJob  bool      // it was made by another's job: its own, which waits, ends with it
 }
 
 // WebhookAttempt is one try of a delivery.

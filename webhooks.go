@@ -19,21 +19,18 @@ const (
 	webhookJob   = "webhook.deliver"
 	webhookQueue = "webhooks"
 	// deliveriesOfNode is how many deliveries a node works at once, to all endpoints: those that wait for their turn too.
-	deliveriesOfNode = 100
+	// It is many times what one endpoint gets, so that several that are slow leave room for the others.
+	deliveriesOfNode = 500
 	// deliveryTime is what a job may take: one try, or in order several.
 	deliveryTime = 10 * time.Minute
 	// deliveriesAtOnce is how many deliveries to one endpoint a node runs at once, unless it is told otherwise.
 	deliveriesAtOnce = 10
 	// gatePatience is how long a delivery waits where its endpoint has enough to do: it holds a worker meanwhile.
 	gatePatience = 250 * time.Millisecond
-	// pausedLook is how often a delivery to a paused endpoint looks whether it still is.
-	pausedLook = time.Minute
+	// restTime is how long a delivery rests that is going to be called before, unless the node that would call it dies.
+	restTime = 5 * time.Minute
 	// storeLook is when to come back to a store that cannot serve, about.
 	storeLook = 5 * time.Second
-	// orderLook is how often a delivery looks whether it is its turn.
-	orderLook = time.Second
-	// orderRun is how many deliveries are made in a row where order is kept, before others get the worker.
-	orderRun = 100
 	// disableAfter is how long every try may fail before an endpoint is disabled.
 	disableAfter = 5 * 24 * time.Hour
 	// noteTime bounds noting what a try came to, also where the server ends meanwhile.
@@ -71,7 +68,13 @@ func (w *webhooks) handle() error {
 }
 
 // DeliveryJob implements StoreNode.
-func (n storeNode) DeliveryJob() NewJob { return n.work.handlers[webhookJob].defaults }
+func (n storeNode) DeliveryJob(webhookID string) NewJob {
+	j := n.work.handlers[webhookJob].defaults
+	if n.hooks.gates.IsFull(webhookID) {
+		j.RunAt = n.config.clock.Now().Add(restTime)
+	}
+	return j
+}
 
 // work is the handler of the jobs.
 func (w *webhooks) work(ctx context.Context, j Job) error {
@@ -116,8 +119,12 @@ var (
 	errWebhookGone     = errors.New("the webhook was removed")
 	errWebhookDisabled = errors.New("the webhook is disabled")
 	errWebhookPaused   = errors.New("the webhook is paused")
+	errDeliveryEnded   = errors.New("the delivery was ended before")
 	errNotItsTurn      = errors.New("events before it wait for the same webhook")
 )
+
+// rest has a delivery be worked when it is called.
+func rest(why error) deliveryEnd { return deliveryEnd{endLater, webhook.Spread(restTime), why} }
 
 // deliver works one delivery, whose job runs for the try-th time. An error says that the store could not tell, or that
 // ctx has ended: then nothing was noted.
@@ -125,11 +132,6 @@ func (w *webhooks) deliver(ctx context.Context, key DeliveryKey, try int) (deliv
 	d, found, err := w.store.Delivery(ctx, key)
 	if err != nil {
 		return deliveryEnd{}, err
-	}
-	if found && !d.Webhook.Enabled && d.State == DeliveryWaiting { // its try ran while what waited was ended
-		if _, _, err := w.store.ChangeWebhook(ctx, key.WebhookID, func(*Webhook) error { return nil }); err != nil {
-			return deliveryEnd{}, err
-		}
 	}
 	if out, settled := w.settled(d, found, try); settled {
 		return out, nil
@@ -142,17 +144,17 @@ func (w *webhooks) deliver(ctx context.Context, key DeliveryKey, try int) (deliv
 		limits.Concurrency = 1
 	}
 	leave, err := w.gates.Enter(ctx, key.WebhookID, limits)
-	if full, ok := errors.AsType[*webhook.Refusal](err); ok {
-		return deliveryEnd{endLater, full.After, err}, nil
+	if errors.Is(err, webhook.ErrFull) {
+		return rest(err), nil
 	}
 	if err != nil {
 		return deliveryEnd{}, err
 	}
 	defer leave()
 	if d.Webhook.Ordered {
-		return w.deliverInOrder(ctx, key, try)
+		return w.deliverInTurn(ctx, key, try)
 	}
-	return w.attempt(ctx, d, try)
+	return w.attempt(ctx, tryOf{d, try, true})
 }
 
 // settled tells what is to become of a delivery without a try, if anything.
@@ -165,60 +167,18 @@ func (w *webhooks) settled(d Delivery, found bool, try int) (deliveryEnd, bool) 
 		return deliveryEnd{is: endDone}, true
 	case !d.Webhook.Enabled:
 		return deliveryEnd{endDead, 0, errWebhookDisabled}, true
+	case d.State == DeliveryDead:
+		return deliveryEnd{endDead, 0, errDeliveryEnded}, true
 	case d.Webhook.Paused:
-		return deliveryEnd{endLater, webhook.Spread(pausedLook), errWebhookPaused}, true
+		return rest(errWebhookPaused), true
 	case d.Tries >= try && wait > 0: // the delivery before it has tried it, in its order
 		return deliveryEnd{endLater, wait, errNotItsTurn}, true
 	}
 	return deliveryEnd{}, false
 }
 
-// deliverInOrder delivers what waits for an endpoint, the oldest first, until the delivery of key and those that are due
-// behind it are done: their own jobs find that. Nothing is sent past one that has failed and is to be tried again.
-func (w *webhooks) deliverInOrder(ctx context.Context, key DeliveryKey, try int) (deliveryEnd, error) {
-	own := deliveryEnd{endLater, webhook.Spread(orderLook), errNotItsTurn}
-	until := time.Now().Add(deliveryTime / 2)
-	for n := 0; n < orderRun && time.Now().Before(until); n++ {
-		d, found, err := w.store.NextDelivery(ctx, key.WebhookID)
-		if err != nil || !found {
-			return ownOr(own, err)
-		}
-		if d.Webhook.Paused || !d.Webhook.Enabled {
-			return own, nil
-		}
-		isOwn := d.Event.ID == key.EventID
-		if wait := d.NextTry.Sub(w.server.config.clock.Now()); !isOwn && wait > 0 {
-			own.after = max(own.after, wait)
-			return own, nil
-		}
-		tries := d.Tries + 1
-		if isOwn {
-			tries = max(tries, try)
-		}
-		out, err := w.attempt(ctx, d, tries)
-		if err != nil {
-			return ownOr(own, err)
-		}
-		if isOwn {
-			own = out
-		}
-		if out.is == endAgain {
-			return own, nil
-		}
-	}
-	return own, nil
-}
-
-// ownOr is what became of a delivery, or why nothing did.
-func ownOr(own deliveryEnd, err error) (deliveryEnd, error) {
-	if own.is == endLater && err != nil {
-		return deliveryEnd{}, err
-	}
-	return own, nil
-}
-
 // attempt sends an event once, and notes what that came to.
-func (w *webhooks) attempt(ctx context.Context, d Delivery, try int) (deliveryEnd, error) {
+func (w *webhooks) attempt(ctx context.Context, d tryOf) (deliveryEnd, error) {
 	now := w.server.config.clock.Now()
 	payload, _ := d.Event.Payload.(json.RawMessage)
 	answer := w.client.Post(ctx, webhook.Message{
@@ -228,11 +188,11 @@ func (w *webhooks) attempt(ctx context.Context, d Delivery, try int) (deliveryEn
 	if ctx.Err() != nil && answer.Err != nil { // it was this server that hung up
 		return deliveryEnd{}, ctx.Err()
 	}
-	try = max(try, d.Tries+1)
-	out := w.judge(answer, try)
+	d.try = max(d.try, d.Tries+1)
+	out := w.judge(answer, d.try)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
 	defer cancel()
-	if err := w.note(ctx, d, try, answer, out, now); err != nil {
+	if err := w.note(ctx, d, answer, out, now); err != nil {
 		return deliveryEnd{}, err
 	}
 	return out, w.giveUp(ctx, d.Webhook, answer, now)
@@ -269,8 +229,15 @@ func (w *webhooks) judge(a webhook.Answer, try int) deliveryEnd {
 // attemptResults are the values of a metric's label.
 var attemptResults = []string{"delivered", "failed", "dead"}
 
+// tryOf is one try of a delivery.
+type tryOf struct {
+	Delivery
+	try   int
+	isOwn bool // the job that runs is the delivery's
+}
+
 // note keeps an attempt, and where its delivery stands now.
-func (w *webhooks) note(ctx context.Context, d Delivery, try int, a webhook.Answer, out deliveryEnd, at time.Time) error {
+func (w *webhooks) note(ctx context.Context, d tryOf, a webhook.Answer, out deliveryEnd, at time.Time) error {
 	then, result := Delivered{State: DeliveryDone}, attemptResults[0]
 	switch out.is {
 	case endAgain:
@@ -278,9 +245,10 @@ func (w *webhooks) note(ctx context.Context, d Delivery, try int, a webhook.Answ
 	case endDead:
 		then, result = Delivered{State: DeliveryDead}, attemptResults[2]
 	}
+	then.EndJob = !d.isOwn
 	w.server.metrics.attempts.WithLabelValues(result).Inc()
 	attempt := WebhookAttempt{
-		ID: "att-" + uuid.Must(uuid.NewV7()).String(), Key: DeliveryKey{d.Webhook.ID, d.Event.ID}, Try: try,
+		ID: "att-" + uuid.Must(uuid.NewV7()).String(), Key: DeliveryKey{d.Webhook.ID, d.Event.ID}, Try: d.try,
 		Status: a.Status, Duration: a.Duration, Response: string(a.Body), At: at,
 	}
 	if out.why != nil {
@@ -305,19 +273,25 @@ func (w *webhooks) giveUp(ctx context.Context, hook Webhook, a webhook.Answer, n
 			return nil
 		}
 	}
-	was := false
-	_, found, err := w.store.ChangeWebhook(ctx, hook.ID, func(h *Webhook) error {
-		was, h.Enabled = h.Enabled, false
-		return nil
-	})
-	if err != nil || !found || !was { // of those that fail together one has disabled it
+	e, err := Event{Type: disabled.EventType(), Payload: disabled}.checked(now, w.server.config.Limits.MaxPayloadSize)
+	if err != nil {
 		return err
 	}
-	w.server.log.Warn("a webhook was disabled", "webhook", hook.ID, "reason", disabled.Reason)
-	if err := w.server.Publish(ctx, disabled); err != nil {
-		w.server.log.Error("publish that a webhook was disabled", "webhook", hook.ID, "err", err)
+	already := errors.New("another has disabled it") // of those that fail together
+	_, found, err := w.store.ChangeWebhook(ctx, hook.ID, func(h *Webhook) error {
+		if !h.Enabled {
+			return already
+		}
+		h.Enabled = false
+		return nil
+	}, e)
+	if errors.Is(err, already) {
+		return nil
 	}
-	return nil
+	if err == nil && found {
+		w.server.log.Warn("a webhook was disabled", "webhook", hook.ID, "reason", disabled.Reason)
+	}
+	return err
 }
 
 // reasonOfAnswer says in words why a try has failed.

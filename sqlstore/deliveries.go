@@ -1,8 +1,11 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,11 +20,6 @@ func storable(s string) string {
 // Delivery implements herald.Deliveries.
 func (s *Store) Delivery(ctx context.Context, key herald.DeliveryKey) (herald.Delivery, bool, error) {
 	return s.delivery(ctx, "d.webhook = ? AND d.event = ?", key.WebhookID, key.EventID)
-}
-
-// NextDelivery implements herald.Deliveries.
-func (s *Store) NextDelivery(ctx context.Context, webhookID string) (herald.Delivery, bool, error) {
-	return s.delivery(ctx, "d.webhook = ? AND d.state = 'waiting' ORDER BY d.seq LIMIT 1", webhookID)
 }
 
 func (s *Store) delivery(ctx context.Context, where string, args ...any) (d herald.Delivery, found bool, err error) {
@@ -76,24 +74,53 @@ func (s *Store) commitTried(ctx context.Context, all []*tried) error {
 			failing[a.Key.WebhookID] = a.At.UnixMilli()
 		}
 	}
+	inOrder := slices.SortedFunc(slices.Values(all), func(a, b *tried) int { // so that nodes do not wait for each other
+		x, y := a.attempt.Key, b.attempt.Key
+		return cmp.Or(strings.Compare(x.WebhookID, y.WebhookID), strings.Compare(x.EventID, y.EventID))
+	})
 	err := s.db.write(ctx, func(t tx) error {
 		if err := insert(ctx, t, "herald_webhook_attempts", attemptColumns, attempts, ""); err != nil {
 			return err
 		}
-		for _, tr := range all {
-			_, err := t.exec(ctx, "UPDATE herald_webhook_deliveries SET state = ?, tries = ?, next_at = ? WHERE webhook = ? AND event = ? AND state <> 'done'",
-				string(tr.then.State), tr.attempt.Try, milli(tr.then.NextTry), tr.attempt.Key.WebhookID, tr.attempt.Key.EventID)
-			if err != nil {
+		if err := setFailing(ctx, t, failing); err != nil { // first the endpoint, as who changes it does
+			return err
+		}
+		for _, tr := range inOrder {
+			if err := s.settle(ctx, t, tr); err != nil {
 				return err
 			}
 		}
-		return setFailing(ctx, t, failing)
+		return nil
 	})
 	return storeError(err)
 }
 
+// settle notes what an attempt makes of its delivery. One that was ended meanwhile does not wait again.
+func (s *Store) settle(ctx context.Context, t tx, tr *tried) error {
+	unless := "state <> 'done'"
+	if tr.then.State == herald.DeliveryWaiting {
+		unless = "state = 'waiting'"
+	}
+	key := tr.attempt.Key
+	_, err := t.exec(ctx, "UPDATE herald_webhook_deliveries SET state = ?, tries = ?, next_at = ? WHERE webhook = ? AND event = ? AND "+unless,
+		string(tr.then.State), tr.attempt.Try, milli(tr.then.NextTry), key.WebhookID, key.EventID)
+	if err != nil || !tr.then.EndJob {
+		return err
+	}
+	const its = "id = (SELECT job FROM herald_webhook_deliveries WHERE webhook = ? AND event = ?)"
+	switch tr.then.State {
+	case herald.DeliveryDone:
+		_, err = t.exec(ctx, "UPDATE river_job SET state = 'completed', finalized_at = "+s.sql.now+" WHERE "+isIdle+" AND "+its, key.WebhookID, key.EventID)
+	case herald.DeliveryDead:
+		err = s.discard(ctx, t, tr.attempt.Error, its, key.WebhookID, key.EventID)
+	}
+	return err
+}
+
+// setFailing notes since when endpoints are failing.
 func setFailing(ctx context.Context, t tx, failing map[string]int64) error {
-	for id, since := range failing {
+	for _, id := range slices.Sorted(maps.Keys(failing)) {
+		since := failing[id]
 		change := "failing_since = ? WHERE id = ? AND failing_since = 0"
 		if since == 0 {
 			change = "failing_since = ? WHERE id = ? AND failing_since <> 0"

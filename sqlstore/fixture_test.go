@@ -62,7 +62,8 @@ type rig struct {
 
 // node is a node that writes down what it is to deliver.
 type node struct {
-	durable []herald.DurableHandler // set before it runs
+	durable []herald.DurableHandler // set before it runs, or anything is recorded
+	rest    time.Duration           // of the jobs of deliveries, before they run; set as durable
 
 	mu       sync.Mutex // guards the fields below
 	told     []string   // ids
@@ -92,8 +93,12 @@ func (n *node) Deliver(_ context.Context, events []herald.Event) error {
 func (n *node) Durable() []herald.DurableHandler { return n.durable }
 
 // DeliveryJob implements herald.StoreNode.
-func (n *node) DeliveryJob() herald.NewJob {
-	return herald.NewJob{Type: "webhook.deliver", Queue: "webhooks", Priority: 2, Attempts: 10, Timeout: time.Minute}
+func (n *node) DeliveryJob(string) herald.NewJob {
+	j := herald.NewJob{Type: "webhook.deliver", Queue: "webhooks", Priority: 2, Attempts: 10, Timeout: time.Minute}
+	if n.rest > 0 {
+		j.RunAt = time.Now().Add(n.rest)
+	}
+	return j
 }
 
 // AuditOf implements herald.StoreNode.

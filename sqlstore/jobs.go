@@ -62,12 +62,17 @@ func (s *Store) insertJobs(ctx context.Context, t tx, jobs []*job) error {
 
 // Job implements herald.JobReader.
 func (s *Store) Job(ctx context.Context, id int64) (j herald.Job, found bool, err error) {
-	err = s.db.query(ctx, func(r row) (err error) {
+	j, found, err = s.job(ctx, s.db, id)
+	return j, found, storeError(err)
+}
+
+func (s *Store) job(ctx context.Context, from reader, id int64) (j herald.Job, found bool, err error) {
+	err = from.query(ctx, func(r row) (err error) {
 		j, err = scanJob(r)
 		found = true
 		return err
 	}, "SELECT "+s.sql.columns+" FROM river_job WHERE id = ?", id)
-	return j, found && err == nil, storeError(err)
+	return j, found && err == nil, err
 }
 
 // Jobs implements herald.JobReader.
@@ -132,7 +137,11 @@ func (s *Store) CancelJob(ctx context.Context, id int64) (herald.Job, error) {
 	if err := s.queue.cancel(ctx, id); err != nil {
 		return herald.Job{}, queueError(err, "no job has this id")
 	}
-	return s.knownJob(ctx, id)
+	j, err := s.knownJob(ctx, id)
+	if err != nil || j.Status == herald.JobCompleted {
+		return j, err
+	}
+	return j, storeError(s.db.write(ctx, func(t tx) error { return endDelivery(ctx, t, j) }))
 }
 
 func queueError(err error, missing string) error {
@@ -166,7 +175,10 @@ func (s *Store) RetryJob(ctx context.Context, id int64) (herald.Job, error) {
 	var n int64
 	err := s.db.write(ctx, func(t tx) (err error) {
 		n, err = t.exec(ctx, s.retry()+"WHERE id = ? AND ("+s.sql.status(herald.JobFailed)+" OR "+isDead+" AND "+isUnheld+")", id)
-		return err
+		if err != nil || n == 0 {
+			return err
+		}
+		return s.reviveDelivery(ctx, t, id)
 	})
 	if err != nil {
 		return herald.Job{}, storeError(err)
@@ -191,7 +203,10 @@ func (s *Store) RetryDeadJobs(ctx context.Context) (int, error) {
 	err := s.db.write(ctx, func(t tx) (err error) {
 		n, err = t.exec(ctx, s.retry()+"WHERE "+isDead+" AND "+isUnheld+" AND (unique_key IS NULL OR id IN "+
 			"(SELECT MAX(id) FROM river_job WHERE unique_key IS NOT NULL AND "+isDead+" GROUP BY unique_key))")
-		return err
+		if err != nil {
+			return err
+		}
+		return reviveDeliveries(ctx, t)
 	})
 	return int(n), storeError(err)
 }
@@ -199,9 +214,15 @@ func (s *Store) RetryDeadJobs(ctx context.Context) (int, error) {
 // DeleteJob implements herald.JobControl.
 func (s *Store) DeleteJob(ctx context.Context, id int64) (cancelled bool, err error) {
 	var n int64
-	err = s.db.write(ctx, func(t tx) (err error) {
-		n, err = t.exec(ctx, "DELETE FROM river_job WHERE id = ? AND state <> 'running'", id)
-		return err
+	err = s.db.write(ctx, func(t tx) error {
+		j, found, err := s.job(ctx, t, id)
+		if err != nil || !found {
+			return err
+		}
+		if n, err = t.exec(ctx, "DELETE FROM river_job WHERE id = ? AND state <> 'running'", id); err != nil || n == 0 {
+			return err
+		}
+		return endDelivery(ctx, t, j)
 	})
 	if err != nil {
 		return false, storeError(err)
@@ -209,10 +230,8 @@ func (s *Store) DeleteJob(ctx context.Context, id int64) (cancelled bool, err er
 	if n > 0 {
 		return false, nil
 	}
-	if err := s.queue.cancel(ctx, id); err != nil {
-		return false, queueError(err, "no job has this id")
-	}
-	return true, nil
+	_, err = s.CancelJob(ctx, id)
+	return err == nil, err
 }
 
 // PauseQueue implements herald.JobQueues.

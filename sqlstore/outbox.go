@@ -56,6 +56,21 @@ func (o *outgoingEvent) event() herald.Event {
 	return o.Event
 }
 
+// putOutOwn publishes events with a transaction of the store's own.
+func (s *Store) putOutOwn(ctx context.Context, t tx, events []herald.Event) error {
+	for _, e := range events {
+		payload, _ := e.Payload.(json.RawMessage)
+		body, err := json.Marshal(outgoing{Event: &outgoingEvent{e, payload}})
+		if err != nil {
+			return err
+		}
+		if _, err := t.exec(ctx, "INSERT INTO herald_outbox (body, failure) VALUES (?, '')", string(body)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func putOut(ctx context.Context, transaction any, o outgoing) error {
 	body, err := json.Marshal(o)
 	if err != nil {

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"time"
 
 	"github.com/herald-events/herald"
 )
@@ -18,14 +17,15 @@ func (s *Store) Redeliver(ctx context.Context, webhookID string, which herald.Re
 		}
 		n = len(all)
 		for _, d := range all {
+			runs := false
 			if d.state == string(herald.DeliveryWaiting) {
-				err = s.runNow(ctx, t, d)
-			} else {
+				if runs, err = s.runNow(ctx, t, d); err != nil {
+					return err
+				}
+			}
+			if !runs {
 				d.job = s.jobOf(d.key)
 				fresh = append(fresh, d.job)
-			}
-			if err != nil {
-				return err
 			}
 		}
 		if err := s.insertJobs(ctx, t, fresh); err != nil {
@@ -48,18 +48,18 @@ type again struct {
 	job   *job  // the one that takes its place; nil: none does
 }
 
-// runNow has the job of a delivery run that waits for its time.
-func (s *Store) runNow(ctx context.Context, t tx, d *again) error {
-	n, err := t.exec(ctx, s.retry()+"WHERE id = ? AND state IN ('available', 'scheduled', 'pending', 'retryable')", d.id)
+// runNow has the job of a delivery run that waits for its time. It reports false where there is no such job.
+func (s *Store) runNow(ctx context.Context, t tx, d *again) (bool, error) {
+	n, err := t.exec(ctx, s.retry()+"WHERE id = ? AND "+isIdle, d.id)
 	if err != nil || n > 0 {
-		return err
+		return n > 0, err
 	}
 	running := false
 	err = t.query(ctx, func(row) error { running = true; return nil }, "SELECT 1 FROM river_job WHERE id = ? AND state = 'running'", d.id)
 	if running {
-		return conflict("this event is being delivered")
+		return false, conflict("this event is being delivered")
 	}
-	return err
+	return false, err
 }
 
 // waitAgain has deliveries wait as if they had never been tried.
@@ -99,51 +99,27 @@ func deliveriesAgain(ctx context.Context, t tx, webhookID string, which herald.R
 // endDeliveries ends what waits for an endpoint as dead, with its jobs. One that runs ends when its try has, and is not
 // tried again.
 func (s *Store) endDeliveries(ctx context.Context, t tx, webhookID string) error {
-	failure, err := lastFailure("the webhook is disabled")
-	if err != nil {
-		return err
-	}
 	const waiting = "id IN (SELECT job FROM herald_webhook_deliveries WHERE webhook = ? AND state = 'waiting')"
-	_, err = t.exec(ctx, "UPDATE river_job SET state = 'discarded', finalized_at = "+s.sql.now+", errors = "+s.sql.addError+
-		" WHERE state IN ('available', 'scheduled', 'pending', 'retryable') AND "+waiting, failure, webhookID)
-	if err != nil {
+	if err := s.discard(ctx, t, "the webhook is disabled", waiting, webhookID); err != nil {
 		return err
 	}
 	if _, err := t.exec(ctx, "UPDATE river_job SET metadata = "+s.sql.cancel+" WHERE state = 'running' AND "+waiting, webhookID); err != nil {
 		return err
 	}
-	_, err = t.exec(ctx, "UPDATE herald_webhook_deliveries SET state = 'dead', next_at = 0 WHERE webhook = ? AND state = 'waiting'", webhookID)
+	_, err := t.exec(ctx, "UPDATE herald_webhook_deliveries SET state = 'dead', next_at = 0 WHERE webhook = ? AND state = 'waiting'", webhookID)
 	return err
 }
 
-// wakeDeliveries has what waits for an endpoint look again now.
-func (s *Store) wakeDeliveries(ctx context.Context, t tx, webhookID string) error {
-	_, err := t.exec(ctx, "UPDATE river_job SET state = 'available', scheduled_at = "+s.sql.now+
-		" WHERE state IN ('scheduled', 'available') AND id IN (SELECT job FROM herald_webhook_deliveries WHERE webhook = ? AND state = 'waiting' AND next_at <= ?)",
-		webhookID, s.clock.Now().UnixMilli())
-	return err
-}
+// isIdle is the condition that a job waits to be run.
+const isIdle = "state IN ('available', 'scheduled', 'pending', 'retryable')"
 
-// wakeLater is how long it takes at most until a delivery waits that has just decided to.
-const wakeLater = time.Second
-
-// wakeAgain wakes what waits for endpoints that are paused no more a second time, until ctx ends: a delivery that has
-// still seen the pause may have begun to wait behind its end.
-func (s *Store) wakeAgain(ctx context.Context) {
-	for {
-		select {
-		case id := <-s.goOn:
-			select {
-			case <-time.After(wakeLater):
-			case <-ctx.Done():
-				return
-			}
-			err := s.db.write(ctx, func(t tx) error { return s.wakeDeliveries(ctx, t, id) })
-			if err != nil && ctx.Err() == nil {
-				s.log.Warn("deliveries to a webhook that was paused may wait for a minute", "webhook", id, "err", err)
-			}
-		case <-ctx.Done():
-			return
-		}
+// discard has jobs that wait be dead.
+func (s *Store) discard(ctx context.Context, t tx, why, which string, args ...any) error {
+	failure, err := lastFailure(why)
+	if err != nil {
+		return err
 	}
+	_, err = t.exec(ctx, "UPDATE river_job SET state = 'discarded', finalized_at = "+s.sql.now+", errors = "+s.sql.addError+
+		" WHERE "+isIdle+" AND "+which, append([]any{failure}, args...)...)
+	return err
 }

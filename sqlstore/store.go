@@ -64,7 +64,7 @@ type Store struct {
 
 	// Set by Run, before anything is committed.
 	own         []herald.DurableHandler
-	deliveryJob herald.NewJob
+	deliveryJob func(webhookID string) herald.NewJob
 
 	mu   sync.Mutex // guards the field below
 	sick error      // why nothing can be written; nil: it can
@@ -138,7 +138,7 @@ func (s *Store) Run(ctx context.Context, node herald.StoreNode) error {
 	} else if err != nil {
 		s.log.Warn("secrets are not encrypted with the newest key", "err", err)
 	}
-	s.own, s.deliveryJob = node.Durable(), node.DeliveryJob()
+	s.own, s.deliveryJob = node.Durable(), node.DeliveryJob
 	wg.Go(func() { s.commits.run(ctx) })
 	wg.Go(func() { s.tried.run(ctx) })
 	wg.Go(func() { s.db.listen(ctx, s.wake) })

@@ -36,8 +36,13 @@ func (e *endpoint) wants(eventType string) bool {
 func (s *Store) endpointsNow(ctx context.Context, t tx) ([]endpoint, error) {
 	s.wanted.mu.Lock()
 	defer s.wanted.mu.Unlock()
+	// Who changes an endpoint waits for those who record events for it as it was, and finds what they have recorded.
+	lock := ""
+	if s.dialect == postgres {
+		lock = " FOR SHARE"
+	}
 	var version int64
-	if err := t.query(ctx, func(r row) error { return r.Scan(&version) }, "SELECT n FROM herald_webhook_changes"); err != nil {
+	if err := t.query(ctx, func(r row) error { return r.Scan(&version) }, "SELECT n FROM herald_webhook_changes"+lock); err != nil {
 		return nil, err
 	}
 	if version == s.wanted.version {
@@ -88,7 +93,7 @@ type delivery struct {
 
 // jobOf is the job of a delivery.
 func (s *Store) jobOf(key herald.DeliveryKey) *job {
-	j := &job{NewJob: s.deliveryJob}
+	j := &job{NewJob: s.deliveryJob(key.WebhookID)}
 	j.Payload, j.EventID = key.Payload(), key.EventID
 	return j
 }

@@ -127,7 +127,9 @@ func (s *Store) Webhooks(ctx context.Context, after string, limit int) (all []he
 }
 
 // ChangeWebhook implements herald.Webhooks.
-func (s *Store) ChangeWebhook(ctx context.Context, id string, change func(*herald.Webhook) error) (w herald.Webhook, found bool, err error) {
+func (s *Store) ChangeWebhook(
+	ctx context.Context, id string, change func(*herald.Webhook) error, events ...herald.Event,
+) (w herald.Webhook, found bool, err error) {
 	var refused error
 	goesOn := false
 	err = s.db.write(ctx, func(t tx) (err error) {
@@ -148,14 +150,20 @@ func (s *Store) ChangeWebhook(ctx context.Context, id string, change func(*heral
 		}
 		switch {
 		case !w.Enabled:
-			return s.endDeliveries(ctx, t, id)
+			err = s.endDeliveries(ctx, t, id)
 		case goesOn:
-			return s.wakeDeliveries(ctx, t, id)
+			err = s.wakeDeliveries(ctx, t, id)
 		}
-		return nil
+		if err != nil {
+			return err
+		}
+		return s.putOutOwn(ctx, t, events)
 	})
 	if refused != nil {
 		return w, found, refused
+	}
+	if err == nil && len(events) > 0 {
+		s.wake()
 	}
 	if err == nil && goesOn {
 		select {
@@ -186,6 +194,9 @@ func (s *Store) RemoveWebhook(ctx context.Context, id string) (found bool, err e
 		if found = n > 0; err != nil || !found {
 			return err
 		}
+		if err := noteWebhookChange(ctx, t); err != nil { // before: what is recorded until then is there now
+			return err
+		}
 		if err := s.endDeliveries(ctx, t, id); err != nil {
 			return err
 		}
@@ -194,7 +205,7 @@ func (s *Store) RemoveWebhook(ctx context.Context, id string) (found bool, err e
 				return err
 			}
 		}
-		return noteWebhookChange(ctx, t)
+		return nil
 	})
 	return found, storeError(err)
 }

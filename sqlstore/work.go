@@ -45,16 +45,23 @@ func (s *Store) enlist(ctx context.Context, plan herald.JobPlan) bool {
 	for {
 		err := s.db.write(ctx, func(t tx) error {
 			if s.dialect == sqlite { // a node that was there has died: no other uses its file
-				for _, table := range []string{"herald_nodes", "herald_durable"} {
-					if _, err := t.exec(ctx, "DELETE FROM "+table); err != nil {
+				for _, statement := range []string{
+					"DELETE FROM herald_nodes", "DELETE FROM herald_durable", "UPDATE herald_webhooks SET turn_owner = '', turn_until = 0 WHERE turn_owner <> ''",
+				} {
+					if _, err := t.exec(ctx, statement); err != nil {
 						return err
 					}
 				}
 			}
-			if err := s.beat(ctx, t, plan); err != nil || s.dialect == postgres {
-				return err // where after an outage others may be about to say that they live
+			if err := s.beat(ctx, t, plan); err != nil {
+				return err
 			}
-			return s.giveBack(ctx, t)
+			if s.dialect == sqlite { // elsewhere others may be about to say, after an outage, that they live
+				if err := s.giveBack(ctx, t); err != nil {
+					return err
+				}
+			}
+			return s.endLostDeliveries(ctx, t)
 		})
 		if err == nil {
 			return true
@@ -188,10 +195,11 @@ func (s *Store) giveBack(ctx context.Context, t tx) error {
 		"finalized_at = CASE WHEN "+ends+" THEN "+s.sql.now+" END "+
 		"WHERE state = 'running' AND "+s.sql.lastWorker+" NOT IN (SELECT id FROM herald_nodes WHERE ended = 0 AND seen_at >= "+s.now()+" - ?)",
 		failure, s.times.gone.Milliseconds())
-	if n > 0 {
-		s.log.Warn("jobs were given back whose node has died", "jobs", n)
+	if err != nil || n == 0 {
+		return err
 	}
-	return err
+	s.log.Warn("jobs were given back whose node has died", "jobs", n)
+	return s.endLostDeliveries(ctx, t)
 }
 
 // endUnknown has jobs be dead that nobody handles.

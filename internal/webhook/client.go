@@ -47,6 +47,9 @@ type Client struct {
 	http   *http.Client
 }
 
+// Timeout bounds what one message takes.
+func (c *Client) Timeout() time.Duration { return c.config.Timeout }
+
 // NewClient makes one.
 func NewClient(config ClientConfig) *Client {
 	config = config.withDefaults()

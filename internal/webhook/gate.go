@@ -2,6 +2,8 @@ package webhook
 
 import (
 	"context"
+	"errors"
+	"math"
 	"sync"
 	"time"
 
@@ -28,28 +30,26 @@ func NewGates(patience time.Duration) *Gates {
 	return &Gates{patience: patience, gates: map[string]*gate{}}
 }
 
-// gate is guarded by the Gates' mu. It is there as long as somebody is in it or waits, or its limiter remembers.
+// gate is guarded by the Gates' mu. It is there as long as somebody is in it or waits, or was sent away, or its limiter
+// remembers.
 type gate struct {
 	limits  Limits
 	limiter *rate.Limiter // nil: no limit
 	inside  int
 	took    time.Duration   // inside, of the last few on average
 	waiting []chan struct{} // in the order in which they came; closed for who may enter, and is inside then
+	refused time.Time       // when somebody was last sent away who has to be called; zero: nobody has
 }
 
 // maxWaiting is how many wait at one gate at most: they hold workers, and those are all endpoints'.
 const maxWaiting = 200
 
-// Refusal says after what time to come back to a gate that is full.
-type Refusal struct{ After time.Duration }
-
-func (r *Refusal) Error() string { return "the endpoint has enough to do" }
-
-// busyAfter is when to come back to a gate that is full, about.
-const busyAfter = time.Second
+// ErrFull is the error of a gate that is full. Who gets it comes back when [Gates.Room] says that there is room: who came
+// back by himself, with many others, would find it full again.
+var ErrFull = errors.New("the endpoint has enough to do")
 
 // Enter lets one message through to an endpoint; leave is called when it has been sent. Where it may not enter in time
-// the error is a [Refusal], or ctx's.
+// the error is [ErrFull], or ctx's.
 func (g *Gates) Enter(ctx context.Context, endpoint string, limits Limits) (leave func(), err error) {
 	turn, err := g.join(endpoint, limits)
 	if err != nil {
@@ -70,11 +70,7 @@ func (g *Gates) Enter(ctx context.Context, endpoint string, limits Limits) (leav
 func (g *Gates) join(endpoint string, limits Limits) (turn chan struct{}, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	e := g.gates[endpoint]
-	if e == nil {
-		e = &gate{}
-		g.gates[endpoint] = e
-	}
+	e := g.gate(endpoint)
 	e.setLimits(limits)
 	turn = make(chan struct{})
 	switch {
@@ -84,9 +80,20 @@ func (g *Gates) join(endpoint string, limits Limits) (turn chan struct{}, err er
 	case len(e.waiting) < maxWaiting && e.wait() <= g.patience:
 		e.waiting = append(e.waiting, turn)
 	default:
-		return nil, &Refusal{Spread(busyAfter)}
+		e.refused = time.Now()
+		return nil, ErrFull
 	}
 	return turn, nil
+}
+
+// gate is that of an endpoint. g.mu is held.
+func (g *Gates) gate(endpoint string) *gate {
+	e := g.gates[endpoint]
+	if e == nil {
+		e = &gate{}
+		g.gates[endpoint] = e
+	}
+	return e
 }
 
 // wait is how long who comes now is going to wait, about. At an endpoint that is slow nobody waits in vain.
@@ -122,12 +129,15 @@ func (g *Gates) await(ctx context.Context, endpoint string, turn chan struct{}) 
 	case <-turn:
 		return nil
 	case <-late.C:
-		err = &Refusal{Spread(busyAfter)}
+		err = ErrFull
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
 	if !g.withdraw(endpoint, turn) {
 		return nil // its turn came meanwhile
+	}
+	if errors.Is(err, ErrFull) {
+		g.Hold(endpoint)
 	}
 	return err
 }
@@ -146,7 +156,7 @@ func (g *Gates) withdraw(endpoint string, turn chan struct{}) bool {
 	return false
 }
 
-// pace waits until the rate allows for one more, or tells when it will.
+// pace waits until the rate allows for one more.
 func (g *Gates) pace(ctx context.Context, endpoint string) error {
 	g.mu.Lock()
 	limiter := g.gates[endpoint].limiter
@@ -161,7 +171,8 @@ func (g *Gates) pace(ctx context.Context, endpoint string) error {
 	}
 	if wait > g.patience {
 		reserved.Cancel()
-		return &Refusal{wait}
+		g.Hold(endpoint)
+		return ErrFull
 	}
 	due := time.NewTimer(wait)
 	defer due.Stop()
@@ -180,13 +191,81 @@ func (g *Gates) leave(endpoint string, took time.Duration) {
 	defer g.mu.Unlock()
 	e := g.gates[endpoint]
 	e.inside--
-	e.took += (took - e.took) / 8
+	if took > 0 { // 0: nothing was sent
+		e.took += (took - e.took) / 8
+	}
 	for len(e.waiting) > 0 && e.inside < e.limits.Concurrency {
 		close(e.waiting[0])
 		e.waiting = e.waiting[1:]
 		e.inside++
 	}
-	if e.inside == 0 && e.limiter == nil { // a limiter has to remember
+	if e.inside == 0 && e.refused.IsZero() && e.limiter == nil { // a limiter has to remember
+		delete(g.gates, endpoint)
+	}
+}
+
+// Hold notes that somebody waits elsewhere who is to be called when there is room.
+func (g *Gates) Hold(endpoint string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.gate(endpoint).refused = time.Now()
+}
+
+// IsFull tells whether somebody waits elsewhere already: who comes now need not try.
+func (g *Gates) IsFull(endpoint string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	e := g.gates[endpoint]
+	return e != nil && !e.refused.IsZero()
+}
+
+// maxCalled bounds how many are called to one gate at once.
+const maxCalled = 500
+
+// Room is how many of those who were sent away each gate has room for within a time.
+func (g *Gates) Room(within time.Duration) map[string]int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var room map[string]int
+	for endpoint, e := range g.gates {
+		if e.refused.IsZero() {
+			continue
+		}
+		if n := e.room(within); n > 0 {
+			if room == nil {
+				room = map[string]int{}
+			}
+			room[endpoint] = n
+		}
+	}
+	return room
+}
+
+func (e *gate) room(within time.Duration) int {
+	atOnce := float64(max(e.limits.Concurrency, 1))
+	n := atOnce - float64(e.inside+len(e.waiting))
+	if e.took > 0 {
+		n += atOnce * within.Seconds() / e.took.Seconds()
+	}
+	if e.limiter != nil {
+		n = min(n, e.limiter.Tokens()+e.limits.Rate*within.Seconds())
+	}
+	return int(max(0, min(math.Floor(n), maxCalled)))
+}
+
+// holdAtLeast is how long it takes at most until who was sent away is where he can be called.
+const holdAtLeast = 2 * time.Second
+
+// Called notes that nobody was there who could be called.
+func (g *Gates) Called(endpoint string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	e := g.gates[endpoint]
+	if e == nil || time.Since(e.refused) < holdAtLeast {
+		return
+	}
+	e.refused = time.Time{}
+	if e.inside == 0 && len(e.waiting) == 0 && e.limiter == nil {
 		delete(g.gates, endpoint)
 	}
 }

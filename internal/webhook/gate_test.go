@@ -33,9 +33,8 @@ func TestOneSlowEndpointTakesNothingFromOthers(t *testing.T) {
 		}
 		synctest.Wait()
 		begun := time.Now()
-		var refusal *Refusal
-		if _, err := g.Enter(t.Context(), "slow", limits); !errors.As(err, &refusal) || refusal.After <= 0 || time.Since(begun) > 0 {
-			t.Errorf("with a full line: got %v after %v, want a refusal at once", err, time.Since(begun))
+		if _, err := g.Enter(t.Context(), "slow", limits); !errors.Is(err, ErrFull) || time.Since(begun) > 0 {
+			t.Errorf("with a full line: got %v after %v, want %v at once", err, time.Since(begun), ErrFull)
 		}
 		enter(t, g, "another", limits)
 		leave()
@@ -43,8 +42,8 @@ func TestOneSlowEndpointTakesNothingFromOthers(t *testing.T) {
 			t.Errorf("who was next: got %v, want no error", err)
 		}
 		for range maxWaiting - 1 {
-			if err := <-ended; !errors.As(err, &refusal) {
-				t.Errorf("who has waited: got %v, want a refusal", err)
+			if err := <-ended; !errors.Is(err, ErrFull) {
+				t.Errorf("who has waited: got %v, want %v", err, ErrFull)
 			}
 		}
 		if got := time.Since(begun); got != time.Second {
@@ -96,12 +95,63 @@ func TestRate(t *testing.T) {
 		}
 		slow := Limits{Concurrency: 100, Rate: 0.1}
 		enter(t, g, "slow", slow)()
-		_, err := g.Enter(t.Context(), "slow", slow)
-		var refusal *Refusal
-		if !errors.As(err, &refusal) || refusal.After != 10*time.Second {
-			t.Errorf("got %v, want a refusal for 10s", err)
+		if _, err := g.Enter(t.Context(), "slow", slow); !errors.Is(err, ErrFull) {
+			t.Errorf("got %v, want %v", err, ErrFull)
+		}
+		if room := g.Room(time.Second); len(room) != 0 {
+			t.Errorf("there is room for %v, want for none before 10 s are over", room)
+		}
+		time.Sleep(9 * time.Second)
+		if room := g.Room(time.Second); room["slow"] != 1 {
+			t.Errorf("there is room for %v, want for one within a second", room)
 		}
 		enter(t, g, "slow", Limits{Concurrency: 100})() // the limit is taken away
+	})
+}
+
+// TestWhoWasSentAwayIsCalled: as many as there is room for, and no more once nobody is there.
+func TestWhoWasSentAwayIsCalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGates(0)
+		limits := Limits{Concurrency: 4}
+		var leave []func()
+		for range 4 {
+			leave = append(leave, enter(t, g, "e", limits))
+		}
+		if _, err := g.Enter(t.Context(), "e", limits); !errors.Is(err, ErrFull) || !g.IsFull("e") {
+			t.Fatalf("got %v, and full: %v", err, g.IsFull("e"))
+		}
+		if room := g.Room(time.Second); len(room) != 0 {
+			t.Errorf("there is room for %v, want for none", room)
+		}
+		time.Sleep(8 * time.Second)
+		for _, l := range leave[:3] { // which take 8 s each, on the average of the last 8 about 2.6
+			l()
+		}
+		if room := g.Room(0); room["e"] != 3 {
+			t.Errorf("there is room for %v, want for 3", room)
+		}
+		if room := g.Room(2700 * time.Millisecond); room["e"] != 7 {
+			t.Errorf("there is room for %v in the time of one, want for 4 more", room)
+		}
+		if room := g.Room(time.Hour); room["e"] != maxCalled {
+			t.Errorf("there is room for %v, want for %d at most", room, maxCalled)
+		}
+		g.Called("e")
+		if g.IsFull("e") {
+			t.Error("somebody is to be called, and nobody was there")
+		}
+		g.Hold("e")
+		g.Called("e")
+		if !g.IsFull("e") {
+			t.Error("who was just sent away may not be there yet, and is forgotten")
+		}
+		time.Sleep(holdAtLeast)
+		g.Called("e")
+		leave[3]()
+		if len(g.gates) != 0 {
+			t.Errorf("%d gates are left", len(g.gates))
+		}
 	})
 }
 
