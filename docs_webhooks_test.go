@@ -32,7 +32,7 @@ func TestWebhooksPage(t *testing.T) {
 	}
 	const secret = "WEBHOOK_SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	receiver := startShell(t, buildOverlaid(t, overlayGo(t, files)), []string{secret})
-	srv := startHooked(t, herald.Config{})
+	srv := startHooked(t, inMemory, herald.Config{})
 	env := []string{
 		"HERALD_URL=" + srv.URL, "HERALD_API_KEY=" + heraldtest.APIKey, secret,
 		"RECEIVER_URL=http://" + receiver.await(t, `^listening at (\S+)`)[1] + "/hooks",

@@ -122,10 +122,10 @@ func status(code int) http.HandlerFunc {
 }
 
 // startHooked starts a server that may deliver to this machine.
-func startHooked(t *testing.T, config herald.Config, retry ...time.Duration) *heraldtest.Server {
+func startHooked(t *testing.T, storeURL string, config herald.Config, retry ...time.Duration) *heraldtest.Server {
 	t.Helper()
 	config.Webhooks = herald.WebhookConfig{AllowPrivate: true, Retry: append([]time.Duration{}, retry...)}
-	return startStored(t, inMemory, config)
+	return startStored(t, storeURL, config)
 }
 
 // eventually waits until something is so.
