@@ -37,6 +37,7 @@ type gate struct {
 	limiter *rate.Limiter // nil: no limit
 	inside  int
 	took    time.Duration   // inside, of the last few on average
+	last    time.Duration   // the same of the last one
 	waiting []chan struct{} // in the order in which they came; closed for who may enter, and is inside then
 	refused time.Time       // when somebody was last sent away who has to be called; zero: nobody has
 }
@@ -193,6 +194,7 @@ func (g *Gates) leave(endpoint string, took time.Duration) {
 	e.inside--
 	if took > 0 { // 0: nothing was sent
 		e.took += (took - e.took) / 8
+		e.last = took
 	}
 	for len(e.waiting) > 0 && e.inside < e.limits.Concurrency {
 		close(e.waiting[0])
@@ -244,8 +246,8 @@ func (g *Gates) Room(within time.Duration) map[string]int {
 func (e *gate) room(within time.Duration) int {
 	atOnce := float64(max(e.limits.Concurrency, 1))
 	n := atOnce - float64(e.inside+len(e.waiting))
-	if e.took > 0 {
-		n += atOnce * within.Seconds() / e.took.Seconds()
+	if took := min(e.took, e.last); took > 0 { // so that one that is well again is known at once
+		n += atOnce * within.Seconds() / took.Seconds()
 	}
 	if e.limiter != nil {
 		n = min(n, e.limiter.Tokens()+e.limits.Rate*within.Seconds())
