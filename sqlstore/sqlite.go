@@ -13,7 +13,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/riverqueue/river/riverdriver"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	driver "modernc.org/sqlite" // which it is for database/sql, too
+	lib "modernc.org/sqlite/lib"
 )
 
 // sqliteDB is a SQLite file with one writer and a pool of readers.
@@ -61,9 +62,10 @@ func (d *sqliteDB) write(ctx context.Context, do func(tx) error) error {
 	return t.Commit()
 }
 
-// ignoreDone is an error of a rollback, but for that of a transaction which is over by itself.
+// ignoreDone is an error of a rollback, but for that of a transaction which is over by itself: where its context has ended,
+// or where SQLite has rolled it back, as it does when the disk is full.
 func ignoreDone(err error) error {
-	if errors.Is(err, sql.ErrTxDone) {
+	if e, ok := errors.AsType[*driver.Error](err); ok && e.Code() == lib.SQLITE_ERROR || errors.Is(err, sql.ErrTxDone) {
 		return nil
 	}
 	return err
