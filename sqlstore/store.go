@@ -206,14 +206,29 @@ func (s *Store) probe(ctx context.Context) {
 	defer cancel()
 	var err error
 	if s.Check() != nil {
-		err = s.db.write(short, func(t tx) error {
-			_, err := t.exec(short, "UPDATE herald_probe SET at = ?", s.clock.Now().UnixMilli())
-			return err
-		})
+		err = s.tryToWrite(short)
 	} else {
 		err = s.db.query(short, func(row) error { return nil }, "SELECT 1 FROM herald_probe")
 	}
 	if ctx.Err() == nil {
 		s.note(err)
 	}
+}
+
+// ballast is what is written to find out whether that is possible: more than the pages of the database have room for, so
+// that on a disk that is full it is not.
+var ballast = strings.Repeat("0", 64<<10)
+
+// tryToWrite commits the ballast before it gives its room back: what is not committed is not on the disk.
+func (s *Store) tryToWrite(ctx context.Context) error {
+	for _, weight := range []string{ballast, ""} {
+		err := s.db.write(ctx, func(t tx) error {
+			_, err := t.exec(ctx, "UPDATE herald_probe SET at = ?, ballast = ?", s.clock.Now().UnixMilli(), weight)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
