@@ -69,16 +69,23 @@ func newBook(t *testing.T, storeURL string) *book {
 // addWebhook returns the webhook's secret.
 func addWebhook(t *testing.T, srv *herald.Server, url string) string {
 	t.Helper()
-	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/v1/webhooks", strings.NewReader(`{"url":"`+url+`"}`))
+	status, body := answerOf(t, srv, http.MethodPost, "/api/v1/webhooks", `{"url":"`+url+`"}`)
+	var made struct{ Secret string }
+	if err := json.Unmarshal([]byte(body), &made); err != nil || made.Secret == "" {
+		t.Fatalf("make a webhook: got %d %s", status, body)
+	}
+	return made.Secret
+}
+
+// answerOf is what a server answers.
+func answerOf(t *testing.T, srv *herald.Server, method, path, body string) (int, string) {
+	t.Helper()
+	req := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
 	req.Header.Set("Authorization", "Bearer "+crashKey)
 	req.Header.Set("Content-Type", "application/json")
 	answer := httptest.NewRecorder()
 	srv.Handler().ServeHTTP(answer, req)
-	var made struct{ Secret string }
-	if err := json.Unmarshal(answer.Body.Bytes(), &made); err != nil || made.Secret == "" {
-		t.Fatalf("make a webhook: got %d %s", answer.Code, answer.Body)
-	}
-	return made.Secret
+	return answer.Code, answer.Body.String()
 }
 
 // heard writes down what a process has said.
