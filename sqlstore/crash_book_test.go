@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/herald-events/herald"
 )
@@ -69,7 +70,7 @@ func newBook(t *testing.T, storeURL string) *book {
 // addWebhook returns the webhook's secret.
 func addWebhook(t *testing.T, srv *herald.Server, url string) string {
 	t.Helper()
-	status, body := answerOf(t, srv, http.MethodPost, "/api/v1/webhooks", `{"url":"`+url+`"}`)
+	status, body := answerOf(t, srv, http.MethodPost, "/api/v1/webhooks", `{"url":"`+url+`","concurrency":100}`)
 	var made struct{ Secret string }
 	if err := json.Unmarshal([]byte(body), &made); err != nil || made.Secret == "" {
 		t.Fatalf("make a webhook: got %d %s", status, body)
@@ -150,6 +151,12 @@ func (b *book) message(header http.Header, body []byte) (of string, err error) {
 	}
 	b.messages[of] = id
 	return of, nil
+}
+
+// awaitDrained waits until the store has nothing to do. With the race detector SQLite is slow, and looking is dear too.
+func (b *book) awaitDrained(t *testing.T, s *Store) {
+	t.Helper()
+	eventuallyWithin(t, 3*patience, 100*time.Millisecond, func() error { return b.drained(t.Context(), s) })
 }
 
 // drained says what the store has still to do; nil: nothing, and all is as it was promised.

@@ -89,7 +89,7 @@ func (b *book) awaitMore(t *testing.T) {
 func (b *book) settle(t *testing.T, p *process) {
 	t.Helper()
 	s := open1(t, b.storeURL)
-	eventually(t, func() error { return b.drained(t.Context(), s) })
+	b.awaitDrained(t, s)
 	p.end(t)
 	b.check(t, s)
 }

@@ -112,7 +112,7 @@ func testFullDisk(t *testing.T, d disk) {
 		}
 		said(sayAccepted, id)
 	}
-	eventually(t, func() error { return b.drained(t.Context(), s) })
+	b.awaitDrained(t, s)
 	b.check(t, s)
 	if n, err := s.Verify(t.Context(), nil); err != nil || int(n) != b.acceptedCount() {
 		t.Errorf("%d entries are kept (%v), want the %d of what was accepted", n, err, b.acceptedCount())

@@ -122,7 +122,13 @@ func (r *rig) awaitJob(t testing.TB, id int64, status herald.JobStatus) herald.J
 // eventually looks again and again until check has nothing to say.
 func eventually(t testing.TB, check func() error) {
 	t.Helper()
-	look := time.NewTicker(5 * time.Millisecond)
+	eventuallyWithin(t, patience, 5*time.Millisecond, check)
+}
+
+// eventuallyWithin is eventually for what takes long, or is dear to look at.
+func eventuallyWithin(t testing.TB, patience, each time.Duration, check func() error) {
+	t.Helper()
+	look := time.NewTicker(each)
 	defer look.Stop()
 	late := time.After(patience)
 	for {
