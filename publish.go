@@ -49,7 +49,8 @@ func (s *Server) BroadcastToMany(ctx context.Context, channels []string, event s
 // Publish records a domain event and tells everyone who listens to its type: handlers of
 // [Server.Subscribe] and [On], sockets and streams. It takes a payload of the catalogue, one of the
 // application's own, or an [Event] that sets more than the payload. An event whose id is known
-// already changes nothing and is no error. Known are at least those of the last hour, up to 100,000.
+// already changes nothing and is no error. Known are at least those of the last hour, up to 100,000; where the same id is
+// being published at the time, that is waited for, until ctx ends.
 //
 // The error of a synchronous handler is returned after everyone has been told.
 func (s *Server) Publish(ctx context.Context, p Payload) error {
@@ -97,8 +98,11 @@ func (s *Server) publish(ctx context.Context, e Event) (publication, error) {
 // accept has an event accepted, and tells the handlers of this node.
 func (s *Server) accept(ctx context.Context, e Event) (publication, error) {
 	done := publication{ID: e.ID}
-	known, again := s.recent.publish(e)
-	if known {
+	rec, again, err := s.recent.publish(ctx, e)
+	if err != nil {
+		return publication{}, err
+	}
+	if rec == nil {
 		done.Duplicate = true
 		return done, nil
 	}
@@ -106,14 +110,14 @@ func (s *Server) accept(ctx context.Context, e Event) (publication, error) {
 	who := everybody
 	switch {
 	case err != nil:
-		if !s.recent.failed(e.ID) {
+		if !s.recent.failed(rec) {
 			return publication{}, unavailable(err)
 		}
 	case duplicate:
 		done.Duplicate = true
-		who = s.recent.duplicate(e.ID, again)
+		who = s.recent.duplicate(rec, again)
 	default:
-		s.recent.published(e.ID)
+		s.recent.published(rec)
 	}
 	if !done.Duplicate {
 		s.metrics.published.Inc()

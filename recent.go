@@ -1,6 +1,7 @@
 package herald
 
 import (
+	"context"
 	"encoding/json"
 	"sync"
 	"time"
@@ -39,8 +40,9 @@ type record struct {
 
 	// Whom this node's handlers are told by: publish tells all of them, a delivery those who want the events of all
 	// nodes. Each event is told to each handler once, whatever order publishing and delivery come to an end in.
-	author authorship
-	passed bool // its delivery has come by
+	author  authorship
+	passed  bool          // its delivery has come by
+	settled chan struct{} // closed when it is published no more; nil: nobody waits for that
 }
 
 // authorship is whose an event is, as far as this node knows.
@@ -66,42 +68,82 @@ func newRecent(c clock.Clock) *recent {
 	return &recent{clock: c, records: map[string]*record{}}
 }
 
-// publish remembers an event that this node is about to publish. A known one need not be; again says that it was tried
-// before, and that nobody knows what became of it.
-func (r *recent) publish(e Event) (known, again bool) {
-	rec, known := r.add(e)
+// publish remembers an event that this node is about to publish. A known one need not be, and has no record here; again
+// says that it was tried before, and that nobody knows what became of it. Where one of the same id is being published
+// it waits for the end of that, until ctx ends: which of them is the first is known then.
+func (r *recent) publish(ctx context.Context, e Event) (rec *record, again bool, err error) {
+	for {
+		rec, again, settled := r.claim(e)
+		if settled == nil {
+			return rec, again, nil
+		}
+		select {
+		case <-settled:
+		case <-ctx.Done():
+			return nil, false, &Error{Code: CodeUnavailable, Message: "the same event is being published, and may not be accepted", Err: ctx.Err()}
+		}
+	}
+}
+
+// claim is publish, but for the wait: it returns what to wait for.
+func (r *recent) claim(e Event) (rec *record, again bool, settled <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	again = rec.author == unanswered
-	if known && !again {
-		return true, false
+	rec, known := r.addLocked(e)
+	switch {
+	case known && rec.author == publishing:
+		if rec.settled == nil {
+			rec.settled = make(chan struct{})
+		}
+		return nil, false, rec.settled
+	case known && rec.author != unanswered:
+		return nil, false, nil
 	}
 	rec.author = publishing
-	return false, again
+	return rec, known, nil
+}
+
+// settleLocked notes whose an event is, and has those go on who wait for that; r.mu must be held.
+func (r *recent) settleLocked(rec *record, author authorship) {
+	rec.author = author
+	if rec.settled != nil {
+		close(rec.settled)
+		rec.settled = nil
+	}
 }
 
 // published notes that an event was accepted, of which everybody is to be told.
-func (r *recent) published(id string) {
+func (r *recent) published(rec *record) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if rec := r.records[id]; rec != nil {
-		rec.author = ofOurs
+	r.settleLocked(rec, ofOurs)
+}
+
+// recorded notes that an event was accepted that an application has published with a transaction of its own, and
+// reports whether everybody is to be told of it. Whoever publishes the same meanwhile learns that it is known.
+func (r *recent) recorded(e Event) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rec, known := r.addLocked(e)
+	if known && rec.author != publishing && rec.author != unanswered {
+		return false
 	}
+	r.settleLocked(rec, ofOurs)
+	return true
 }
 
 // duplicate notes that another has published an event first, and says who is to be told of it by now.
-func (r *recent) duplicate(id string, again bool) hearers {
+func (r *recent) duplicate(rec *record, again bool) hearers {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	rec := r.records[id]
 	switch {
-	case rec == nil || rec.author != publishing:
+	case rec.author != publishing:
 		return nobody
 	case again: // it is what was tried before
-		rec.author = ofOurs
+		r.settleLocked(rec, ofOurs)
 		return everybody
 	}
-	rec.author = ofAnother
+	r.settleLocked(rec, ofAnother)
 	if rec.passed {
 		return ofAllNodes
 	}
@@ -109,18 +151,17 @@ func (r *recent) duplicate(id string, again bool) hearers {
 }
 
 // failed notes that it is not known whether an event was accepted. It was, where its delivery has come by.
-func (r *recent) failed(id string) (accepted bool) {
+func (r *recent) failed(rec *record) (accepted bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	rec := r.records[id]
-	if rec == nil || rec.author != publishing {
+	switch {
+	case rec.author != publishing:
 		return false
-	}
-	if rec.passed {
-		rec.author = ofOurs
+	case rec.passed:
+		r.settleLocked(rec, ofOurs)
 		return true
 	}
-	rec.author = unanswered
+	r.settleLocked(rec, unanswered)
 	return false
 }
 
@@ -154,6 +195,11 @@ func (r *recent) hasPassed(id string) bool {
 func (r *recent) add(e Event) (rec *record, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.addLocked(e)
+}
+
+// addLocked is add; r.mu must be held.
+func (r *recent) addLocked(e Event) (rec *record, known bool) {
 	now := r.clock.Now()
 	r.expireLocked(now)
 	if rec := r.records[e.ID]; rec != nil {

@@ -154,10 +154,9 @@ func (n storeNode) AuditOf(e Event) AuditEntry {
 
 // Recorded implements StoreNode.
 func (n storeNode) Recorded(ctx context.Context, e Event) {
-	if known, _ := n.recent.publish(e); known {
+	if !n.recent.recorded(e) {
 		return
 	}
-	n.recent.published(e.ID)
 	n.metrics.published.Inc()
 	if err := n.tellHandlers(ctx, e, everybody); err != nil && !errors.Is(err, bus.ErrClosed) {
 		n.log.Error("handler of a published event", "event", e.ID, "type", e.Type, "err", err)
