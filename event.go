@@ -31,7 +31,7 @@ type Event struct {
 	// Timestamp is when the fact happened; on the wire it is UTC with milliseconds.
 	Timestamp time.Time `json:"timestamp"`
 	// UserID is whose fact it is, IP where it came from. Both reach only subscribers whose token has
-	// the scope "events:identity".
+	// the scope "events:identity", and have at most 200 characters, none of them a control character.
 	UserID string `json:"userId,omitempty"`
 	IP     string `json:"ip,omitempty"`
 	// Payload is anything that encodes as JSON. A handler that subscribed by pattern finds the
@@ -99,6 +99,8 @@ func PrepareEvent(p Payload) (Event, error) {
 const (
 	maxEventType = 100
 	maxEventID   = 64
+	// maxEventIP has room for an address with a port or a zone, which applications put there too.
+	maxEventIP = 200
 )
 
 // checked returns the event with everything filled in and its payload as compact JSON.
@@ -117,6 +119,9 @@ func (e Event) checked(now time.Time, maxPayload int) (Event, error) {
 	if err := checkEventID(e.ID); err != nil {
 		return e, err
 	}
+	if err := e.checkOrigin(); err != nil {
+		return e, err
+	}
 	if e.Timestamp.IsZero() {
 		e.Timestamp = now
 	}
@@ -127,6 +132,17 @@ func (e Event) checked(now time.Time, maxPayload int) (Event, error) {
 	}
 	e.Payload = json.RawMessage(raw)
 	return e, nil
+}
+
+// checkOrigin checks who the event is of and where it came from, which may both be left out.
+func (e *Event) checkOrigin() error {
+	if err := checkShortText(e.UserID, maxPersonID); err != nil {
+		return refuse(CodeBadRequest, "an event's user id %v", err)
+	}
+	if err := checkShortText(e.IP, maxEventIP); err != nil {
+		return refuse(CodeBadRequest, "an event's IP address %v", err)
+	}
+	return nil
 }
 
 func checkEventType(t string) error {

@@ -121,6 +121,9 @@ func Priority(n int) JobOption {
 func UniqueKey(key string) JobOption {
 	return func(j *NewJob) error {
 		j.UniqueKey = key
+		if err := checkShortText(key, maxUniqueKey); err != nil {
+			return refuse(CodeBadRequest, "a unique key %v", err)
+		}
 		return within("the length of a unique key", len(key), 1, maxUniqueKey)
 	}
 }

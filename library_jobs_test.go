@@ -305,6 +305,7 @@ func TestWhatJobsRefuse(t *testing.T) {
 		"no timeout":      herald.JobTimeout(0),
 		"another queue":   herald.OnQueue("unknown"),
 		"no key":          herald.UniqueKey(""),
+		"a key with NUL":  herald.UniqueKey("a\x00"),
 	} {
 		_, err := running.Submit(t.Context(), "known", 1, opt)
 		expectCode(t, name, err, herald.CodeBadRequest)

@@ -143,6 +143,12 @@ func TestPublishRefuses(t *testing.T) {
 		{"the id stream", herald.Event{ID: "stream", Type: "a"}, herald.CodeBadRequest},
 		{"what is no JSON", herald.Event{Type: "a", Payload: func() {}}, herald.CodeBadRequest},
 		{"broken JSON", herald.Event{Type: "a", Payload: json.RawMessage(`{"a":`)}, herald.CodeBadRequest},
+		{"text that is not UTF-8", herald.Event{Type: "a", Payload: json.RawMessage("\"\xff\"")}, herald.CodeBadRequest},
+		{"a NUL in the user id", herald.Event{Type: "a", UserID: "ann\x00"}, herald.CodeBadRequest},
+		{"a user id that is not UTF-8", herald.Event{Type: "a", UserID: "ann\xff"}, herald.CodeBadRequest},
+		{"a long user id", herald.Event{Type: "a", UserID: strings.Repeat("ü", 201)}, herald.CodeBadRequest},
+		{"a NUL in the IP address", herald.Event{Type: "a", IP: "192.0.2.1\x00"}, herald.CodeBadRequest},
+		{"an IP address that is not UTF-8", herald.Event{Type: "a", IP: "192.0.2.1\xff"}, herald.CodeBadRequest},
 		{"too much", herald.Event{Type: "a", Payload: strings.Repeat("x", 127)}, herald.CodeTooLarge},
 	}
 	for _, tt := range tests {

@@ -113,14 +113,21 @@ func (m Member) checked() (Member, error) {
 
 // checkPersonID checks the id of a user or a member. Its errors go on after "the id".
 func checkPersonID(id string) error {
-	switch {
-	case id == "":
+	if id == "" {
 		return errors.New("is missing or empty")
-	case !utf8.ValidString(id):
+	}
+	return checkShortText(id, maxPersonID)
+}
+
+// checkShortText checks a text that is kept and shown: Postgres takes neither NUL nor what is not UTF-8, and no name of
+// anything has control characters.
+func checkShortText(s string, limit int) error {
+	switch {
+	case !utf8.ValidString(s):
 		return errors.New("is not UTF-8")
-	case utf8.RuneCountInString(id) > maxPersonID:
-		return fmt.Errorf("is over %d characters", maxPersonID)
-	case strings.ContainsFunc(id, unicode.IsControl):
+	case utf8.RuneCountInString(s) > limit:
+		return fmt.Errorf("is over %d characters", limit)
+	case strings.ContainsFunc(s, unicode.IsControl):
 		return errors.New("has a control character")
 	}
 	return nil
