@@ -98,81 +98,87 @@ const outboxMany = 100
 
 // outRow is a row of the outbox.
 type outRow struct {
-	n int64
-	outgoing
+	n    int64
+	body string
+}
+
+// takenOut are rows of the outbox, oldest first, and what they have become. Where they cannot be recorded the rows are
+// known all the same.
+type takenOut struct {
+	rows  []outRow
+	facts []*fact
+	jobs  []*job
 }
 
 // emptyOutbox records what applications have committed, in its order, until nothing is left.
 func (s *Store) emptyOutbox(ctx context.Context, node herald.StoreNode) error {
 	for limit := outboxMany; ; {
-		taken, facts, err := s.takeOut(ctx, node, limit)
+		out, err := s.takeOut(ctx, node, limit)
 		switch {
 		case isOfContent(err) && limit > 1: // each alone, so that one that cannot be recorded stays alone
 			limit = 1
 			continue
-		case isOfContent(err):
-			err = s.keepBack(ctx, err)
-		}
-		if err != nil {
+		case isOfContent(err) && len(out.rows) == 1:
+			if err := s.keepBack(ctx, out.rows[0], err); err != nil {
+				return err
+			}
+			continue
+		case err != nil:
 			return err
 		}
-		for _, f := range facts {
+		for _, f := range out.facts {
 			if f.event != nil && !f.isDuplicate {
 				node.Recorded(ctx, *f.event)
 			}
 		}
-		if taken < limit {
+		if len(out.rows) < limit {
 			return nil
 		}
 	}
 }
 
 // takeOut moves rows from the outbox to where everything else is, in one transaction.
-func (s *Store) takeOut(ctx context.Context, node herald.StoreNode, limit int) (taken int, facts []*fact, err error) {
+func (s *Store) takeOut(ctx context.Context, node herald.StoreNode, limit int) (out takenOut, err error) {
 	some := false
 	err = s.db.query(ctx, func(row) error { some = true; return nil }, "SELECT 1 FROM herald_outbox WHERE failure = '' LIMIT 1")
 	if err != nil || !some {
-		return 0, nil, err
+		return out, err
 	}
-	var jobs []*job
-	err = s.db.write(ctx, func(t tx) error {
-		rows, err := readOut(ctx, t, limit)
-		if err != nil {
+	err = s.db.write(ctx, func(t tx) (err error) {
+		out = takenOut{}
+		if out.rows, err = readOut(ctx, t, limit); err != nil {
 			return err
 		}
-		taken, facts = len(rows), s.factsOf(node, rows)
-		jobs, err = s.record(ctx, t, facts)
+		if out.facts, err = s.factsOf(node, out.rows); err != nil {
+			return err
+		}
+		out.jobs, err = s.record(ctx, t, out.facts)
 		return err
 	})
 	if err == nil {
-		s.queue.inserted(jobs)
+		s.queue.inserted(out.jobs)
 	}
-	return taken, facts, err
+	return out, err
 }
 
 // readOut takes the oldest rows out of the outbox.
 func readOut(ctx context.Context, t tx, limit int) (rows []outRow, err error) {
 	err = t.query(ctx, func(r row) error {
-		var (
-			o    outRow
-			body string
-		)
-		if err := r.Scan(&o.n, &body); err != nil {
-			return err
-		}
-		if err := json.Unmarshal([]byte(body), &o.outgoing); err != nil {
-			return errors.Join(errContent, err)
-		}
+		var o outRow
+		err := r.Scan(&o.n, &o.body)
 		rows = append(rows, o)
-		return nil
+		return err
 	}, "DELETE FROM herald_outbox WHERE n IN (SELECT n FROM herald_outbox WHERE failure = '' ORDER BY n LIMIT ?) RETURNING n, body", limit)
 	slices.SortFunc(rows, func(a, b outRow) int { return cmp.Compare(a.n, b.n) })
 	return rows, err
 }
 
-func (s *Store) factsOf(node herald.StoreNode, rows []outRow) []*fact {
-	var facts []*fact
-	for _, o := range rows {
+func (s *Store) factsOf(node herald.StoreNode, rows []outRow) (facts []*fact, err error) {
+	for _, row := range rows {
+		var o outgoing
+		if err := json.Unmarshal([]byte(row.body), &o); err != nil {
+			return nil, errors.Join(errContent, err)
+		}
 		switch {
 		case o.Event != nil:
 			e := o.Event.event()
@@ -181,15 +187,15 @@ func (s *Store) factsOf(node herald.StoreNode, rows []outRow) []*fact {
 			facts = append(facts, &fact{jobs: []*job{{NewJob: *o.Job}}})
 		}
 	}
-	return facts
+	return facts, nil
 }
 
-// keepBack marks the oldest row, which cannot be recorded, so that those behind it can be.
-func (s *Store) keepBack(ctx context.Context, why error) error {
-	s.log.Error("a row of the outbox cannot be recorded, and is kept back", "err", why)
+// keepBack marks a row that cannot be recorded, so that those behind it can be.
+func (s *Store) keepBack(ctx context.Context, which outRow, why error) error {
+	s.log.Error("a row of the outbox cannot be recorded, and is kept back", "row", which.n, "err", why)
 	return s.db.write(ctx, func(t tx) error {
-		_, err := t.exec(ctx, "UPDATE herald_outbox SET failure = ? WHERE n = (SELECT MIN(n) FROM herald_outbox WHERE failure = '')",
-			time.Now().UTC().Format(time.RFC3339)+": "+why.Error())
+		_, err := t.exec(ctx, "UPDATE herald_outbox SET failure = ? WHERE n = ?",
+			storable(time.Now().UTC().Format(time.RFC3339)+": "+why.Error()), which.n)
 		return err
 	})
 }

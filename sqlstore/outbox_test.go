@@ -121,10 +121,37 @@ func TestARowThatCannotBeRecordedStaysAlone(t *testing.T) {
 	})
 }
 
+// TestAnEventThatIsKeptBackIsNotTold: neither the broker nor handlers hear of what is not recorded.
+func TestAnEventThatIsKeptBackIsNotTold(t *testing.T) {
+	r := run(t, server(t).Database())
+	if err := r.db.write(t.Context(), func(t2 tx) error {
+		// The first has a NUL, which Postgres does not keep. PublishTx refuses it: somebody else has written the row.
+		for _, body := range []string{`{"event":{"id":"evt-bad","type":"a.b","userId":"a\u0000","payload":1}}`, `{"event":{"id":"evt-1","type":"a.b","payload":1}}`} {
+			if _, err := t2.exec(t.Context(), "INSERT INTO herald_outbox (body, failure) VALUES (?, '')", body); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.node.await(t, 1); got[0] != "evt-1" {
+		t.Errorf("told of %q", got)
+	}
+	r.node.mu.Lock()
+	defer r.node.mu.Unlock()
+	if want := []string{"evt-1"}; !slices.Equal(r.node.recorded, want) {
+		t.Errorf("handlers are to be told of %q, want %q", r.node.recorded, want)
+	}
+}
+
 func TestOutboxRefusesWhatIsWrong(t *testing.T) {
 	own := beginOwn(t, server(t).Database())
 	if _, err := PublishTx(t.Context(), own.tx, herald.Event{Type: "no type"}); err == nil {
 		t.Error("an event without a good type is taken")
+	}
+	if _, err := PublishTx(t.Context(), own.tx, herald.Event{Type: "a.b", UserID: "a\x00"}); !isRefusal(err, herald.CodeBadRequest) {
+		t.Errorf("an event whose user id has a NUL: %v", err)
 	}
 	if err := SubmitTx(t.Context(), own.tx, "email.send", make(chan int)); err == nil {
 		t.Error("a payload that is no JSON is taken")
