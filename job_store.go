@@ -77,8 +77,8 @@ type DurableHandler struct {
 // Schedule submits a job again and again.
 type Schedule struct {
 	Name string
-	Cron string // as it was given; where it changes, the schedule begins anew
-	Next func(after time.Time) time.Time
+	Cron string                          // as it was given; where it changes, the schedule begins anew
+	Next func(after time.Time) time.Time // the zero time: never again
 	Job  NewJob
 }
 

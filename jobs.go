@@ -198,6 +198,9 @@ func (s *Server) Every(name, cronExpression, jobType string, payload any, opts .
 	if err != nil {
 		return &Error{Code: CodeBadRequest, Message: fmt.Sprintf("%q is no cron expression", cronExpression), Err: err}
 	}
+	if times.Next(s.config.clock.Now()).IsZero() { // which a cron expression says of such as the 30th of February
+		return refuse(CodeBadRequest, "%q is a time that never comes", cronExpression)
+	}
 	j, err := s.newJob(jobType, opts)
 	if err != nil {
 		return err

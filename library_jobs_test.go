@@ -291,6 +291,7 @@ func TestWhatJobsRefuse(t *testing.T) {
 				"a bad pattern":        herald.OnDurable(s, strings.Repeat("a*", 200), "ok", ignore),
 				"a bad event type":     herald.OnDurable(s, "A", "ok", ignore),
 				"a bad cron":           s.Every("n", "every now and then", "ok", 1),
+				"a cron of no time":    s.Every("n", "0 0 30 2 *", "ok", 1),
 				"a bad schedule":       s.Every("N", "* * * * *", "ok", 1),
 				"a time of a schedule": s.Every("n", "* * * * *", "ok", 1, herald.RunAfter(time.Second)),
 			} {

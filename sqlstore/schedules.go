@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/herald-events/herald"
@@ -10,6 +11,9 @@ import (
 // scheduleLook is how long a node waits at most before it looks at its schedules again: another node may have moved
 // them on.
 const scheduleLook = 30 * time.Second
+
+// never is the next time of a schedule that has none.
+var never = time.UnixMilli(math.MaxInt64)
 
 // schedule submits the jobs of schedules at their times until ctx ends. Of the nodes that have a schedule the first to
 // move it on submits.
@@ -51,7 +55,9 @@ func (s *Store) submitDue(ctx context.Context, sc herald.Schedule) (next time.Ti
 			next = at
 			return nil
 		}
-		next = sc.Next(now)
+		if next = sc.Next(now); next.IsZero() {
+			next = never
+		}
 		if cron != sc.Cron { // it is new, or other than it was
 			_, err := t.exec(ctx, "INSERT INTO herald_schedules (name, cron, next_at) VALUES (?, ?, ?) "+
 				"ON CONFLICT (name) DO UPDATE SET cron = excluded.cron, next_at = excluded.next_at", sc.Name, sc.Cron, next.UnixMilli())

@@ -55,6 +55,32 @@ func TestSchedulesSubmitJobs(t *testing.T) {
 	})
 }
 
+// TestAScheduleThatHasNoNextTimeEnds: its last job is submitted once.
+func TestAScheduleThatHasNoNextTimeEnds(t *testing.T) {
+	overEach(t, func(t *testing.T, storeURL string) {
+		r := startQuick(t, storeURL)
+		sc := herald.Schedule{Name: "once", Cron: "a", Next: func(time.Time) time.Time { return time.Time{} }, Job: newJob("tick", "1")}
+		submitDue := func() {
+			t.Helper()
+			if next, err := r.submitDue(t.Context(), sc); err != nil || time.Until(next) < 24*time.Hour {
+				t.Errorf("submitDue: %v, %v, want that it is never due again", next, err)
+			}
+		}
+		submitDue() // which makes it known
+		r.stats(t, herald.JobStats{})
+		err := r.db.write(t.Context(), func(tx tx) error {
+			_, err := tx.exec(t.Context(), "UPDATE herald_schedules SET next_at = 1")
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		submitDue()
+		submitDue()
+		r.stats(t, herald.JobStats{herald.JobPending: 1})
+	})
+}
+
 // TestSchedulesAreSharedByNodes: of two nodes one submits.
 func TestSchedulesAreSharedByNodes(t *testing.T) {
 	storeURL := server(t).Database()
