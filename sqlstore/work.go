@@ -46,7 +46,7 @@ func (s *Store) enlist(ctx context.Context, plan herald.JobPlan) bool {
 		err := s.db.write(ctx, func(t tx) error {
 			if s.dialect == sqlite { // a node that was there has died: no other uses its file
 				for _, statement := range []string{
-					"DELETE FROM herald_nodes", "DELETE FROM herald_durable", "UPDATE herald_webhooks SET turn_owner = '', turn_until = 0 WHERE turn_owner <> ''",
+					"UPDATE herald_nodes SET ended = 1", "DELETE FROM herald_durable", "UPDATE herald_webhooks SET turn_owner = '', turn_until = 0 WHERE turn_owner <> ''",
 				} {
 					if _, err := t.exec(ctx, statement); err != nil {
 						return err
@@ -153,7 +153,8 @@ func (s *Store) beats(ctx context.Context, plan herald.JobPlan) {
 	}
 }
 
-// forgetAfter is how long a node that has ended is remembered, in milliseconds.
+// forgetAfter is how long a node that has ended is remembered, in milliseconds. So long the jobs wait that it handled:
+// it may be all workers that are away, for a deployment or a night, while others submit.
 const forgetAfter = 24 * 60 * 60 * 1000
 
 // beat says that the node lives, and what it handles.
@@ -202,7 +203,7 @@ func (s *Store) giveBack(ctx context.Context, t tx) error {
 	return s.endLostDeliveries(ctx, t)
 }
 
-// endUnknown has jobs be dead that nobody handles.
+// endUnknown has jobs be dead that nobody handles, nor did in the time for which nodes are remembered.
 func (s *Store) endUnknown(ctx context.Context, t tx) error {
 	var types []any
 	err := t.query(ctx, func(r row) error {
@@ -216,11 +217,11 @@ func (s *Store) endUnknown(ctx context.Context, t tx) error {
 		err := json.Unmarshal(list, &some)
 		types = append(types, anyOf(some)...)
 		return err
-	}, "SELECT DISTINCT types FROM herald_nodes WHERE seen_at >= "+s.now()+" - ?", s.times.gone.Milliseconds())
+	}, "SELECT DISTINCT types FROM herald_nodes WHERE seen_at >= "+s.now()+" - ?", forgetAfter)
 	if err != nil {
 		return err
 	}
-	failure, err := lastFailure("no node has a handler for jobs of this type; retry it once there is one")
+	failure, err := lastFailure("no node has a handler for jobs of this type, nor had one in the last 24 hours; retry it once there is one")
 	if err != nil {
 		return err
 	}

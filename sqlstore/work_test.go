@@ -38,6 +38,32 @@ func TestAnUnknownTypeIsDead(t *testing.T) {
 	})
 }
 
+// TestJobsWaitForWorkersThatAreAway: those of a type that a node of the last day has handled, whoever lives meanwhile.
+func TestJobsWaitForWorkersThatAreAway(t *testing.T) {
+	overEach(t, func(t *testing.T, storeURL string) {
+		if storeURL == "sqlite::memory:" {
+			t.Skip("it is gone with its process")
+		}
+		ok := func(context.Context, herald.Job) error { return nil }
+		worker := startJobs(t, storeURL, newJobNode(handlers{"theirs": ok}))
+		worker.awaitJob(t, worker.submit(t, newJob("theirs", "1")).ID, herald.JobCompleted)
+		worker.stopWork()
+		worker.stop()
+		web := startJobs(t, storeURL, newJobNode(handlers{"mine": ok}))
+		waiting, unknown := web.submit(t, newJob("theirs", "1")), web.submit(t, newJob("unknown", "1"))
+		web.awaitJob(t, unknown.ID, herald.JobDead) // by then the other could have been
+		web.awaitJob(t, waiting.ID, herald.JobPending)
+		err := web.db.write(t.Context(), func(tx tx) error { // a day has passed
+			_, err := tx.exec(t.Context(), "UPDATE herald_nodes SET seen_at = seen_at - ? WHERE id = ?", forgetAfter, worker.self)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		web.awaitJob(t, waiting.ID, herald.JobDead)
+	})
+}
+
 // TestTypesOfOtherNodesAreKnown: a node leaves jobs alone that another one handles.
 func TestTypesOfOtherNodesAreKnown(t *testing.T) {
 	storeURL := server(t).Database()
