@@ -20,10 +20,33 @@ type crm struct {
 	secret string
 }
 
-// subscribe makes a webhook of its own address. The secret is told this once; a real service would keep it.
+// subscribe has a webhook of its own address, made at the first start and found again at others. The secret is told when
+// there is a new one and never again, so each start has one; a real service would keep it.
 func (c *crm) subscribe(ctx context.Context, url string) error {
-	body := fmt.Sprintf(`{"url":%q,"events":["user.*"],"description":"CRM"}`, url+"/crm")
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/api/v1/webhooks", strings.NewReader(body))
+	hooks, own := url+"/api/v1/webhooks", url+"/crm"
+	var known struct{ Webhooks []struct{ ID, URL string } }
+	if err := call(ctx, http.MethodGet, hooks+"?limit=1000", "", &known); err != nil {
+		return fmt.Errorf("look for the webhook: %w", err)
+	}
+	at, body := hooks, fmt.Sprintf(`{"url":%q,"events":["user.*"],"description":"CRM"}`, own)
+	for _, hook := range known.Webhooks {
+		if hook.URL == own {
+			at, body = hooks+"/"+hook.ID+"/rotate", ""
+		}
+	}
+	var fresh struct{ Secret string }
+	if err := call(ctx, http.MethodPost, at, body, &fresh); err != nil {
+		return fmt.Errorf("make a webhook: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.secret = fresh.Secret
+	return nil
+}
+
+// call calls the server API, and reads what it answers.
+func call(ctx context.Context, method, url, body string, answer any) error {
+	r, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -33,14 +56,10 @@ func (c *crm) subscribe(ctx context.Context, url string) error {
 		return err
 	}
 	defer res.Body.Close()
-	var made struct{ Secret string }
-	if err := json.NewDecoder(res.Body).Decode(&made); err != nil || res.StatusCode != http.StatusCreated {
-		return fmt.Errorf("make a webhook: %s, %w", res.Status, err)
+	if res.StatusCode >= http.StatusMultipleChoices {
+		return fmt.Errorf("%s %s: %s", method, url, res.Status)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.secret = made.Secret
-	return nil
+	return json.NewDecoder(res.Body).Decode(answer)
 }
 
 // serve takes a webhook. It may come twice, always with the same id.
