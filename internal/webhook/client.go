@@ -154,21 +154,42 @@ func readAnswer(body io.Reader) []byte {
 	return kept
 }
 
-// reason says why there was no answer, without the URL, which may hold a secret of the receiver's.
+// reason says why there was no answer, without the URL, which may hold a secret of the receiver's, and without the
+// addresses of this network: whoever reads it may not be who runs the server.
 func reason(ctx context.Context, err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err
 	}
-	var network *net.OpError
+	var (
+		network *net.OpError
+		lookup  *net.DNSError
+	)
 	switch {
 	case errors.Is(err, ErrAddress):
 		return ErrAddress
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return errors.New("there was no answer in time")
+	case errors.As(err, &lookup):
+		return fmt.Errorf("lookup %s: %s", lookup.Name, reasonOfLookup(lookup))
 	case errors.As(err, &network) && network.Timeout():
 		return fmt.Errorf("%s: timeout", network.Op)
+	case network != nil && network.Source != nil:
+		remote := *network
+		remote.Source = nil // an address of this machine
+		return &remote
 	}
 	return err
+}
+
+// reasonOfLookup says why a name has no address. What the error itself says may name the resolver.
+func reasonOfLookup(e *net.DNSError) string {
+	switch {
+	case e.IsNotFound:
+		return "no such host"
+	case e.IsTimeout:
+		return "timeout"
+	}
+	return "the name could not be resolved"
 }
 
 // Verdict is what is to become of a message.

@@ -10,8 +10,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -221,6 +223,33 @@ func TestRebindingIsSeen(t *testing.T) {
 	}
 	if n := reached.Load(); n != 1 {
 		t.Errorf("the receiver was reached %d times, want once", n)
+	}
+}
+
+// TestErrorsNameNoAddressOfOurs: neither that of the resolver nor this machine's.
+func TestErrorsNameNoAddressOfOurs(t *testing.T) {
+	const name = "unknown.example.com"
+	broken := func(err error) *net.Resolver {
+		return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Net: "udp", Addr: &net.UDPAddr{IP: net.IPv4(10, 0, 0, 2), Port: 53}, Err: err}
+		}}
+	}
+	for want, r := range map[string]*net.Resolver{
+		"lookup " + name + ": no such host":                   resolver(t, nil),
+		"lookup " + name + ": timeout":                        broken(os.ErrDeadlineExceeded),
+		"lookup " + name + ": the name could not be resolved": broken(syscall.ECONNREFUSED),
+	} {
+		config := patient
+		config.Resolver = r
+		if got := post(t, config, "http://"+name); got.Err == nil || got.Err.Error() != want {
+			t.Errorf("got %v, want %s", got.Err, want)
+		}
+	}
+	here := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 5), Port: 41234}
+	there := &net.TCPAddr{IP: net.IPv4(203, 0, 113, 7), Port: 443}
+	lost := fmt.Errorf("transport: %w", &net.OpError{Op: "read", Net: "tcp", Source: here, Addr: there, Err: syscall.ECONNRESET})
+	if got, want := reason(t.Context(), lost).Error(), "read tcp 203.0.113.7:443: connection reset by peer"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
