@@ -11,7 +11,8 @@ import (
 // database is SQLite or Postgres. Its queries have a ? for each argument, and no other question mark.
 type database interface {
 	reader
-	// write runs do in a transaction that writes. Postgres may run several at once, SQLite runs one.
+	// write runs do in a transaction that writes. Postgres may run several at once, SQLite runs one. Where Postgres has
+	// undone the transaction because of another, do is called again: it forgets first what it has collected.
 	write(ctx context.Context, do func(tx) error) error
 	// listen calls woken when another process has written events, until ctx ends; where the database cannot
 	// tell it only waits for that.

@@ -33,6 +33,14 @@ func isOfContent(err error) bool {
 	return false
 }
 
+// isOfOthers reports whether Postgres has undone a transaction because of others that ran at the same time, so that the
+// same one may succeed a moment later: they have locked each other out (deadlock_detected), or cannot be put in an order
+// (serialization_failure).
+func isOfOthers(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code == "40P01" || e.Code == "40001")
+}
+
 // storeError is what callers are told: that the store cannot serve, or that it cannot take what they have.
 func storeError(err error) error {
 	var known *herald.Error

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -35,6 +36,7 @@ func openPostgres(ctx context.Context, storeURL string) (*postgresDB, error) {
 	if !strings.Contains(storeURL, "pool_max_conns") {
 		config.MaxConns = max(config.MaxConns, poolSize)
 	}
+	config.AfterConnect = isolate
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, err
@@ -46,8 +48,30 @@ func openPostgres(ctx context.Context, storeURL string) (*postgresDB, error) {
 	return &postgresDB{pool: pool}, nil
 }
 
+// readCommitted is what everything here is written for: who has waited for a row sees what it has become. A database or
+// a user may have another default.
+var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
+
+// isolate has transactions of a connection be so that are not begun here: those of the queue.
+func isolate(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "SET default_transaction_isolation = 'read committed'")
+	return err
+}
+
+const (
+	// maxTries is how often a transaction is tried: one that has lost against another as often has lost against many.
+	maxTries = 5
+	// tryPause is half the longest pause before the second try; before each other it is twice as long.
+	tryPause = 5 * time.Millisecond
+)
+
 func (d *postgresDB) write(ctx context.Context, do func(tx) error) error {
-	return pgx.BeginFunc(ctx, d.pool, func(t pgx.Tx) error { return do(pgxTx{t, &d.numbered}) })
+	for try := 1; ; try++ {
+		err := pgx.BeginTxFunc(ctx, d.pool, readCommitted, func(t pgx.Tx) error { return do(pgxTx{t, &d.numbered}) })
+		if !isOfOthers(err) || try == maxTries || !pause(ctx, rand.N(tryPause<<try)) {
+			return err
+		}
+	}
 }
 
 func (d *postgresDB) query(ctx context.Context, each func(row) error, query string, args ...any) error {

@@ -95,6 +95,7 @@ func (s *Store) Prune(ctx context.Context, before time.Time) (removed uint64, er
 
 func (s *Store) pruneSome(ctx context.Context, before time.Time) (removed uint64, err error) {
 	err = s.db.write(ctx, func(t tx) error {
+		removed = 0
 		if _, err := s.lockHead(ctx, t); err != nil {
 			return err
 		}
