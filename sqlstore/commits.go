@@ -12,6 +12,9 @@ import (
 const (
 	// maxCommit bounds the things of one transaction: those that come meanwhile wait no longer than for one.
 	maxCommit = 256
+	// maxCommitBytes bounds what they have altogether, of which 256 of the largest would take longer than commitTime.
+	// One that has more goes alone.
+	maxCommitBytes = 8 << 20
 	// commitTime bounds one transaction.
 	commitTime = 5 * time.Second
 )
@@ -20,6 +23,7 @@ const (
 // none waits for others where nothing is under way.
 type commits[T any] struct {
 	commit func(context.Context, []T) error
+	size   func(T) int   // in bytes, about; nil: all are small
 	wake   chan struct{} // holds one when something waits
 
 	mu      sync.Mutex // guards the fields below
@@ -71,7 +75,16 @@ func (c *commits[T]) add(r *recording[T]) bool {
 func (c *commits[T]) take() []*recording[T] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := min(len(c.waiting), maxCommit)
+	n, bytes := 0, 0
+	for n < min(len(c.waiting), maxCommit) {
+		if c.size != nil {
+			bytes += c.size(c.waiting[n].it)
+		}
+		if n > 0 && bytes > maxCommitBytes {
+			break
+		}
+		n++
+	}
 	taken := c.waiting[:n:n]
 	c.waiting = c.waiting[n:]
 	if len(c.waiting) == 0 {

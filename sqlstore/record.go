@@ -24,6 +24,19 @@ type fact struct {
 	isDuplicate bool // set by the commit: the event's id is known
 }
 
+// size is how much is to be written of a fact, in bytes, but for what is small.
+func (f *fact) size() int {
+	n := len(f.entry.Payload)
+	if f.event != nil {
+		payload, _ := f.event.Payload.(json.RawMessage)
+		n += len(payload)
+	}
+	for _, j := range f.jobs {
+		n += len(j.Payload)
+	}
+	return n
+}
+
 // Record implements herald.Store.
 func (s *Store) Record(ctx context.Context, r herald.Record) (duplicate bool, err error) {
 	e := r.Event

@@ -97,6 +97,7 @@ func Open(ctx context.Context, storeURL string, config Config) (*Store, error) {
 	}
 	s.closeOnce = sync.OnceValue(s.db.close)
 	s.commits = newCommits(s.commit)
+	s.commits.size = (*fact).size
 	s.tried = newCommits(s.commitTried)
 	s.sql = jobSQLOf(s.dialect)
 	if s.queue, err = s.db.queue(s.log); err != nil {
