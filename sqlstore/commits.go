@@ -93,31 +93,35 @@ func (c *commits[T]) take() []*recording[T] {
 	return taken
 }
 
-// run commits until ctx ends, and then what still waits.
+// run commits until ctx ends, and then what still waits, for commitTime more: what is not committed then is refused, so
+// that a database that hangs does not keep the process.
 func (c *commits[T]) run(ctx context.Context) {
 	working := context.WithoutCancel(ctx)
 	for {
 		select {
 		case <-c.wake:
-			c.drain(working)
+			for ctx.Err() == nil && c.next(working) {
+			}
 		case <-ctx.Done():
 			c.mu.Lock()
 			c.over = true
 			c.mu.Unlock()
-			c.drain(working)
+			ending, cancel := context.WithTimeout(working, commitTime)
+			defer cancel()
+			for c.next(ending) {
+			}
 			return
 		}
 	}
 }
 
-func (c *commits[T]) drain(ctx context.Context) {
-	for {
-		taken := c.take()
-		if len(taken) == 0 {
-			return
-		}
+// next commits a transaction's worth, and reports false where nothing waits.
+func (c *commits[T]) next(ctx context.Context) bool {
+	taken := c.take()
+	if len(taken) > 0 {
 		c.settle(ctx, taken)
 	}
+	return len(taken) > 0
 }
 
 // settle commits all together or, where the database does not take what they have, each alone, so that one that cannot

@@ -58,13 +58,22 @@ var notLeased lease
 
 func (s *Store) handOnAll(ctx context.Context, node herald.StoreNode, l *lease) error {
 	for {
-		if held, err := s.hold(ctx, l); err != nil || !held {
+		held := false
+		err := step(ctx, func(ctx context.Context) (err error) { held, err = s.hold(ctx, l); return err })
+		if err != nil || !held {
 			return err
 		}
 		if err := s.emptyOutbox(ctx, node); err != nil {
 			return err
 		}
-		events, last, err := s.eventsAfter(ctx, l.at, handOnMany)
+		var (
+			events []herald.Event
+			last   uint64
+		)
+		err = step(ctx, func(ctx context.Context) (err error) {
+			events, last, err = s.eventsAfter(ctx, l.at, handOnMany)
+			return err
+		})
 		if err != nil || len(events) == 0 {
 			return err
 		}

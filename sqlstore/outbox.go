@@ -113,13 +113,15 @@ type takenOut struct {
 // emptyOutbox records what applications have committed, in its order, until nothing is left.
 func (s *Store) emptyOutbox(ctx context.Context, node herald.StoreNode) error {
 	for limit := outboxMany; ; {
-		out, err := s.takeOut(ctx, node, limit)
+		var out takenOut
+		err := step(ctx, func(ctx context.Context) (err error) { out, err = s.takeOut(ctx, node, limit); return err })
 		switch {
 		case isOfContent(err) && limit > 1: // each alone, so that one that cannot be recorded stays alone
 			limit = 1
 			continue
 		case isOfContent(err) && len(out.rows) == 1:
-			if err := s.keepBack(ctx, out.rows[0], err); err != nil {
+			why := err
+			if err := step(ctx, func(ctx context.Context) error { return s.keepBack(ctx, out.rows[0], why) }); err != nil {
 				return err
 			}
 			continue

@@ -111,21 +111,32 @@ func (d *postgresDB) listen(ctx context.Context, woken func()) {
 }
 
 func (d *postgresDB) listenOnce(ctx context.Context, woken func()) error {
-	conn, err := d.pool.Acquire(ctx)
+	own, err := d.listener(ctx)
 	if err != nil {
 		return err
 	}
-	own := conn.Hijack() // what listens is not for others
-	defer func() { _ = own.Close(context.WithoutCancel(ctx)) }()
-	if _, err := own.Exec(ctx, "LISTEN "+newsChannel); err != nil {
-		return err
-	}
+	defer func() { _ = step(context.WithoutCancel(ctx), own.Close) }()
 	for {
 		if _, err := own.WaitForNotification(ctx); err != nil {
 			return err
 		}
 		woken()
 	}
+}
+
+// listener is a connection that listens, and is not for others.
+func (d *postgresDB) listener(ctx context.Context) (*pgx.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, stepTime)
+	defer cancel()
+	conn, err := d.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	own := conn.Hijack()
+	if _, err := own.Exec(ctx, "LISTEN "+newsChannel); err != nil {
+		return nil, errors.Join(err, own.Close(ctx))
+	}
+	return own, nil
 }
 
 // pgxTx is a transaction of pgx.

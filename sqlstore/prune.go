@@ -74,8 +74,12 @@ func (s *Store) prune(ctx context.Context) {
 	}
 }
 
-// pruneMany bounds the entries that one transaction removes: nothing is recorded meanwhile.
-const pruneMany = 5000
+const (
+	// pruneMany bounds the entries that one transaction removes: nothing is recorded meanwhile.
+	pruneMany = 5000
+	// pruneTime bounds the transaction: far more than those take on a slow disk.
+	pruneTime = time.Minute
+)
 
 // Prune removes the entries that were recorded before a time, with their events, and returns how many. They are the
 // oldest, without a hole; a checkpoint that is signed with [Config.SigningKey] stays in their place, from which
@@ -94,6 +98,8 @@ func (s *Store) Prune(ctx context.Context, before time.Time) (removed uint64, er
 }
 
 func (s *Store) pruneSome(ctx context.Context, before time.Time) (removed uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, pruneTime)
+	defer cancel()
 	err = s.db.write(ctx, func(t tx) error {
 		removed = 0
 		if _, err := s.lockHead(ctx, t); err != nil {

@@ -24,7 +24,8 @@ func (s *Store) schedule(ctx context.Context, schedules []herald.Schedule) {
 	for {
 		wait := scheduleLook
 		for _, sc := range schedules {
-			next, err := s.submitDue(ctx, sc)
+			var next time.Time
+			err := step(ctx, func(ctx context.Context) (err error) { next, err = s.submitDue(ctx, sc); return err })
 			if err != nil {
 				if ctx.Err() == nil {
 					s.log.Warn("a scheduled job waits", "schedule", sc.Name, "err", err)

@@ -134,7 +134,7 @@ func (s *Store) Close() error { return s.closeOnce() }
 func (s *Store) Run(ctx context.Context, node herald.StoreNode) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	if err := s.SealSecrets(ctx); errors.Is(err, ErrEncryptionKey) {
+	if err := step(ctx, s.SealSecrets); errors.Is(err, ErrEncryptionKey) {
 		return fmt.Errorf("sqlstore: %w", err)
 	} else if err != nil {
 		s.log.Warn("secrets are not encrypted with the newest key", "err", err)
@@ -185,7 +185,18 @@ func (s *Store) note(err error) {
 const (
 	watchInterval = time.Second
 	probeTime     = 3 * time.Second
+	// stepTime bounds what is done in the background at once: a connection that hangs, as one whose other end has gone
+	// without a word, is given up, and what was to be done is done on another. Two signs of life of a node may be lost so
+	// before the others think that it has died.
+	stepTime = 10 * time.Second
 )
+
+// step does something of the background, which may take stepTime.
+func step(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, stepTime)
+	defer cancel()
+	return do(ctx)
+}
 
 // watch tries to write while that has failed, and to read where it has not, until ctx ends: a store that is gone is
 // known before anybody has waited for it.

@@ -43,26 +43,7 @@ func (s *Store) Work(ctx context.Context, node herald.JobNode) error {
 // enlist has the node known to the others, trying until that works. It reports false where ctx has ended before.
 func (s *Store) enlist(ctx context.Context, plan herald.JobPlan) bool {
 	for {
-		err := s.db.write(ctx, func(t tx) error {
-			if s.dialect == sqlite { // a node that was there has died: no other uses its file
-				for _, statement := range []string{
-					"UPDATE herald_nodes SET ended = 1", "DELETE FROM herald_durable", "UPDATE herald_webhooks SET turn_owner = '', turn_until = 0 WHERE turn_owner <> ''",
-				} {
-					if _, err := t.exec(ctx, statement); err != nil {
-						return err
-					}
-				}
-			}
-			if err := s.beat(ctx, t, plan); err != nil {
-				return err
-			}
-			if s.dialect == sqlite { // elsewhere others may be about to say, after an outage, that they live
-				if err := s.giveBack(ctx, t); err != nil {
-					return err
-				}
-			}
-			return s.endLostDeliveries(ctx, t)
-		})
+		err := step(ctx, func(ctx context.Context) error { return s.enlistOnce(ctx, plan) })
 		if err == nil {
 			return true
 		}
@@ -74,6 +55,30 @@ func (s *Store) enlist(ctx context.Context, plan herald.JobPlan) bool {
 			return false
 		}
 	}
+}
+
+func (s *Store) enlistOnce(ctx context.Context, plan herald.JobPlan) error {
+	return s.db.write(ctx, func(t tx) error {
+		if s.dialect == sqlite { // a node that was there has died: no other uses its file
+			for _, statement := range []string{
+				"UPDATE herald_nodes SET ended = 1", "DELETE FROM herald_durable",
+				"UPDATE herald_webhooks SET turn_owner = '', turn_until = 0 WHERE turn_owner <> ''",
+			} {
+				if _, err := t.exec(ctx, statement); err != nil {
+					return err
+				}
+			}
+		}
+		if err := s.beat(ctx, t, plan); err != nil {
+			return err
+		}
+		if s.dialect == sqlite { // elsewhere others may be about to say, after an outage, that they live
+			if err := s.giveBack(ctx, t); err != nil {
+				return err
+			}
+		}
+		return s.endLostDeliveries(ctx, t)
+	})
 }
 
 // pause waits; false: ctx has ended.
@@ -105,14 +110,14 @@ func (s *Store) runJobs(ctx context.Context, node herald.JobNode, plan herald.Jo
 	}
 }
 
-// repeat does something every so often until ctx ends.
+// repeat does something every so often until ctx ends, each time for stepTime at most.
 func (s *Store) repeat(ctx context.Context, every time.Duration, failure string, do func(context.Context) error) {
 	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
 		select {
 		case <-t.C:
-			if err := do(ctx); err != nil && ctx.Err() == nil {
+			if err := step(ctx, do); err != nil && ctx.Err() == nil {
 				s.log.Warn(failure, "err", err)
 			}
 		case <-ctx.Done():
