@@ -111,8 +111,16 @@ func (s *Store) JobStats(ctx context.Context) (herald.JobStats, error) {
 		err := r.Scan(&state, &again, &n)
 		stats[statusOfState(state, again)] += n
 		return err
-	}, "SELECT CAST(state AS TEXT), attempt > 0 AND scheduled_at > "+s.sql.now+", COUNT(*) FROM river_job GROUP BY 1, 2")
+	}, s.countJobs())
 	return stats, storeError(err)
+}
+
+// countJobs counts the jobs of each state. Those that have ended are by far the most, and are counted by an index alone: of
+// the others it is to be known whether they wait for another attempt.
+func (s *Store) countJobs() string {
+	return "SELECT CAST(state AS TEXT), 1 = 0, COUNT(*) FROM river_job WHERE state IN ('completed', 'discarded', 'cancelled', 'running') GROUP BY state " +
+		"UNION ALL SELECT CAST(state AS TEXT), attempt > 0 AND scheduled_at > " + s.sql.now + ", COUNT(*) FROM river_job " +
+		"WHERE state IN ('available', 'pending', 'retryable', 'scheduled') GROUP BY 1, 2"
 }
 
 func statusOfState(state string, again bool) herald.JobStatus {

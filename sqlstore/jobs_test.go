@@ -374,3 +374,25 @@ func TestJobsAreListed(t *testing.T) {
 		}
 	})
 }
+
+// TestEndedJobsAreCountedByAnIndex: there may be very many, and to read each would take long.
+func TestEndedJobsAreCountedByAnIndex(t *testing.T) {
+	r := startQuick(t, "sqlite::memory:")
+	var plan []string
+	err := r.db.query(t.Context(), func(row row) error {
+		var (
+			id, parent, unused int
+			step               string
+		)
+		err := row.Scan(&id, &parent, &unused, &step)
+		plan = append(plan, step)
+		return err
+	}, "EXPLAIN QUERY PLAN "+r.countJobs())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(plan, "; ")
+	if !strings.Contains(got, "USING COVERING INDEX") || strings.Contains(got, "SCAN river_job") {
+		t.Errorf("the plan is %s", got)
+	}
+}
