@@ -29,6 +29,8 @@ type api struct {
 	mux      *http.ServeMux
 	huma     huma.API
 	patience time.Duration
+	// exportStall is the constant of that name; a test makes it shorter.
+	exportStall time.Duration
 }
 
 // apiHandler serves the server API and its description, GET /openapi.json.
@@ -36,7 +38,7 @@ func (s *Server) apiHandler() http.Handler { return newAPI(s, apiPatience).mux }
 
 func newAPI(s *Server, patience time.Duration) *api {
 	mux := http.NewServeMux()
-	a := &api{server: s, mux: mux, huma: newDescriber(mux), patience: patience}
+	a := &api{server: s, mux: mux, huma: newDescriber(mux), patience: patience, exportStall: exportStall}
 	a.broadcasts()
 	a.events()
 	a.channels()

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // AuditFormat is a form in which entries of the audit log are exported.
@@ -73,7 +74,7 @@ func (e auditAnswer) row() []string {
 	return row
 }
 
-// serveAuditExport streams. An error behind the first byte cuts the answer off, so that nobody takes it for whole.
+// serveAuditExport streams, at the pace of whoever reads. An error behind the first byte cuts the answer off, so that nobody takes it for whole.
 func (a *api) serveAuditExport(w http.ResponseWriter, r *http.Request) {
 	s := a.server
 	if err := s.authorizeCall(r, ScopeAudit); err != nil {
@@ -98,7 +99,7 @@ func (a *api) serveAuditExport(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", auditTypes[format])
 	w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="audit.%s"`, format))
-	out := &begun{Writer: w}
+	out := &exportWriter{Writer: w, rc: http.NewResponseController(w), stall: a.exportStall}
 	err = ExportAudit(r.Context(), s.config.Store, AuditQuery(q), format, out)
 	switch {
 	case err == nil:
@@ -110,13 +111,19 @@ func (a *api) serveAuditExport(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// begun knows whether anything was written.
-type begun struct {
+// exportStall is how long nothing may move to a client that reads an export.
+const exportStall = 30 * time.Second
+
+// exportWriter gives each write its time, and knows whether anything was written.
+type exportWriter struct {
 	io.Writer
+	rc    *http.ResponseController
+	stall time.Duration
 	begun bool
 }
 
-func (b *begun) Write(p []byte) (int, error) {
-	b.begun = true
-	return b.Writer.Write(p)
+func (w *exportWriter) Write(p []byte) (int, error) {
+	w.begun = true
+	_ = w.rc.SetWriteDeadline(time.Now().Add(w.stall)) // where there are any; net/http takes it off behind the answer
+	return w.Writer.Write(p)
 }

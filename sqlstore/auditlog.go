@@ -2,12 +2,9 @@ package sqlstore
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/herald-events/herald"
-	"github.com/herald-events/herald/internal/audit"
 )
 
 // WriteAudit implements herald.AuditLog.
@@ -28,7 +25,7 @@ func (s *Store) Audit(ctx context.Context, q herald.AuditQuery) ([]herald.AuditE
 }
 
 func auditQuery(q herald.AuditQuery) (query string, args []any) {
-	where, args := auditFilters(q)
+	where, args := auditFilters(q, byIndex)
 	if q.Before.Seq > 0 {
 		where += " AND (occurred_at, seq) < (?, ?)"
 		args = append(args, q.Before.OccurredAt.UnixMilli(), int64(q.Before.Seq))
@@ -39,22 +36,33 @@ func auditQuery(q herald.AuditQuery) (query string, args []any) {
 	return "SELECT " + entryColumns + " FROM herald_audit" + where + " ORDER BY occurred_at DESC, seq DESC LIMIT ?", append(args, q.Limit)
 }
 
+// filterForm is what follows a column in a condition.
+type filterForm struct{ text, number string }
+
+var (
+	// byIndex has a query be a range of the index of its filters.
+	byIndex = filterForm{}
+	// bySeq has it be one of the table: with an index a database would sort by number what the whole log has under
+	// that actor, again for each page.
+	bySeq = filterForm{text: " || ''", number: " + 0"}
+)
+
 // auditFilters are the conditions of a query, each of which begins with AND.
-func auditFilters(q herald.AuditQuery) (where string, args []any) {
+func auditFilters(q herald.AuditQuery, form filterForm) (where string, args []any) {
 	add := func(condition string, value any) {
 		where, args = where+" AND "+condition+" ?", append(args, value)
 	}
 	if q.Actor != "" {
-		add("actor =", q.Actor)
+		add("actor"+form.text+" =", q.Actor)
 	}
 	if q.Action != "" {
-		add("action =", q.Action)
+		add("action"+form.text+" =", q.Action)
 	}
 	if !q.From.IsZero() {
-		add("occurred_at >=", q.From.UnixMilli())
+		add("occurred_at"+form.number+" >=", q.From.UnixMilli())
 	}
 	if !q.To.IsZero() {
-		add("occurred_at <", q.To.UnixMilli())
+		add("occurred_at"+form.number+" <", q.To.UnixMilli())
 	}
 	return where, args
 }
@@ -75,75 +83,4 @@ func (s *Store) Event(ctx context.Context, id string) (e herald.Event, entry her
 		return err
 	}, "SELECT "+entryColumns+" FROM herald_audit WHERE seq = ?", int64(seq))
 	return e, entry, err == nil, storeError(err)
-}
-
-// ExportAudit implements herald.AuditLog.
-func (s *Store) ExportAudit(ctx context.Context, q herald.AuditQuery, each func(herald.AuditEntry) error) error {
-	where, args := auditFilters(q)
-	failed := errors.New("") // of each, which is its caller's
-	err := s.eachEntry(ctx, 0, where, args, func(e *audit.Entry) error {
-		if err := each(herald.AuditEntry(*e)); err != nil {
-			failed = err
-			return err
-		}
-		return nil
-	})
-	if errors.Is(err, failed) {
-		return err
-	}
-	return storeError(err)
-}
-
-// entriesPage is how many entries are read at once. The database is free between the pages.
-const entriesPage = 5000
-
-// eachEntry calls each for the entries behind a number, oldest first. The condition begins with AND, or is empty.
-func (s *Store) eachEntry(ctx context.Context, after uint64, condition string, args []any, each func(*audit.Entry) error) error {
-	query := "SELECT " + entryColumns + " FROM herald_audit WHERE seq > ?" + condition + " ORDER BY seq LIMIT ?"
-	for {
-		n := 0
-		err := s.db.query(ctx, func(r row) error {
-			n++
-			e, err := scanEntry(r)
-			if err != nil {
-				return err
-			}
-			after = e.Seq
-			return each(&e)
-		}, query, append(append([]any{int64(after)}, args...), entriesPage)...)
-		if err != nil || n < entriesPage {
-			return err
-		}
-	}
-}
-
-// Verify computes the chain again, calling seen after every few thousand entries, and returns how many entries there
-// are. The error is an [herald.AuditBreak] where an entry breaks it.
-func (s *Store) Verify(ctx context.Context, seen func(entries uint64)) (entries uint64, err error) {
-	from, err := s.lastCheckpoint(ctx, s.db)
-	if err != nil {
-		return 0, err
-	}
-	end := head{}
-	if err := s.db.query(ctx, func(r row) error { return r.Scan(&end.seq, &end.hash) }, "SELECT seq, hash FROM herald_audit_head"); err != nil {
-		return 0, err
-	}
-	v := audit.NewVerifier(from.seq, from.hash)
-	err = s.eachEntry(ctx, from.seq, "", nil, func(e *audit.Entry) error {
-		entries++
-		if seen != nil && entries%entriesPage == 0 {
-			seen(entries)
-		}
-		return v.Next(e)
-	})
-	if broken, ok := errors.AsType[*audit.Break](err); ok {
-		return entries, &herald.AuditBreak{Seq: broken.Seq, ID: broken.ID, Why: broken.Why}
-	}
-	if err != nil {
-		return entries, err
-	}
-	if seq, _ := v.Last(); seq < end.seq {
-		return entries, &herald.AuditBreak{Seq: seq + 1, Why: fmt.Sprintf("the newest entries are missing: there were %d", end.seq)}
-	}
-	return entries, nil
 }

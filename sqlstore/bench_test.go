@@ -91,7 +91,7 @@ func BenchmarkAudit(b *testing.B) {
 }
 
 // fill records entries, many in a transaction.
-func fill(b *testing.B, s *Store, n int) {
+func fill(b testing.TB, s *Store, n int) {
 	b.Helper()
 	const many = 5000
 	for from := 0; from < n; from += many {
