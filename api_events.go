@@ -213,7 +213,7 @@ func (s *Server) jobsOfEvent(ctx context.Context, id string) ([]jobAnswer, error
 	return answers, err
 }
 
-// findEvent finds an event, with its audit entry, which is nil without a store.
+// findEvent finds an event, with its audit entry, which is nil without a store, and where it was removed before the event.
 func (s *Server) findEvent(ctx context.Context, id string) (Event, *auditAnswer, error) {
 	unknown := refuse(CodeNotFound, "no event of this id is known")
 	if s.config.Store == nil {
@@ -229,6 +229,9 @@ func (s *Server) findEvent(ctx context.Context, id string) (Event, *auditAnswer,
 	}
 	if !found {
 		return e, nil, unknown
+	}
+	if entry.Seq == 0 {
+		return e, nil, nil
 	}
 	answer := newAuditAnswer(entry)
 	return e, &answer, nil

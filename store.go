@@ -36,7 +36,7 @@ type Facts interface {
 	// Record keeps an event, its audit entry, its deliveries to webhooks and the jobs of its durable handlers in one
 	// transaction, and returns when that is committed. The same event id again changes nothing and is a duplicate.
 	Record(ctx context.Context, r Record) (duplicate bool, err error)
-	// Event finds an event by its id, with its audit entry.
+	// Event finds an event by its id, with its audit entry, which is empty where only the event is still kept.
 	Event(ctx context.Context, id string) (e Event, entry AuditEntry, found bool, err error)
 	// KnownTypes returns the types of events that were recorded, in no order.
 	KnownTypes(ctx context.Context) ([]string, error)

@@ -181,10 +181,15 @@ func (s *Store) eventsAfter(ctx context.Context, seq uint64, limit int) (events 
 		bytes += len(e.Payload.(json.RawMessage))
 		return err
 	}, "SELECT "+eventColumns+" FROM herald_events WHERE seq > ? ORDER BY seq LIMIT ?", int64(seq), limit)
-	if errors.Is(err, errEnough) {
-		err = nil
-	}
-	return events, last, err
+	return events, last, ignoreEnough(err)
 }
 
 var errEnough = errors.New("there is enough for now")
+
+// ignoreEnough is an error, but for errEnough.
+func ignoreEnough(err error) error {
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}

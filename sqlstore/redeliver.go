@@ -80,11 +80,13 @@ func waitAgain(ctx context.Context, t tx, all []*again) error {
 // maxRedelivered bounds one transaction; who wants more asks again.
 const maxRedelivered = 10_000
 
+// deliveriesAgain are deliveries of events that are still kept: what was pruned cannot be sent again.
 func deliveriesAgain(ctx context.Context, t tx, webhookID string, which herald.Redelivery) (all []*again, err error) {
-	query := "SELECT event, state, job FROM herald_webhook_deliveries WHERE webhook = ? AND event = ?"
+	const from = "SELECT event, state, job FROM herald_webhook_deliveries WHERE EXISTS (SELECT 1 FROM herald_events e WHERE e.id = event) AND webhook = ? AND "
+	query := from + "event = ?"
 	args := []any{webhookID, which.EventID}
 	if which.EventID == "" {
-		query = "SELECT event, state, job FROM herald_webhook_deliveries WHERE webhook = ? AND state = 'dead' AND created_at >= ? ORDER BY created_at LIMIT ?"
+		query = from + "state = 'dead' AND created_at >= ? ORDER BY created_at LIMIT ?"
 		args = []any{webhookID, milli(which.Since), maxRedelivered}
 	}
 	err = t.query(ctx, func(r row) error {

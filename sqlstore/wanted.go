@@ -126,8 +126,12 @@ func addDeliveries(ctx context.Context, t tx, all []*delivery) error {
 			d.key.WebhookID, d.key.EventID, int64(d.seq), string(herald.DeliveryWaiting), 0, 0, d.createdAt.UnixMilli(), d.job.row.ID,
 		})
 	}
-	return insert(ctx, t, "herald_webhook_deliveries", deliveryColumns, rows, "")
+	return insert(ctx, t, "herald_webhook_deliveries", deliveryColumns, rows, deliveryAnew)
 }
+
+// deliveryAnew has a delivery begin anew whose event was removed with its entry: the id was used again.
+const deliveryAnew = " ON CONFLICT (webhook, event) DO UPDATE SET seq = excluded.seq, state = excluded.state, tries = excluded.tries, " +
+	"next_at = excluded.next_at, created_at = excluded.created_at, job = excluded.job"
 
 func (f *fact) isFor(e *endpoint) bool {
 	if f.event == nil {
