@@ -11,8 +11,11 @@ import (
 
 // Verify computes the chain again, calling seen between pages, and returns how many entries there are. It goes up to
 // where the chain ends when it begins, and may run beside what records and what prunes. The error is an
-// [herald.AuditBreak] where an entry breaks the chain.
+// [herald.AuditBreak] where an entry breaks the chain, or as [Store.Checkpoints] has it.
 func (s *Store) Verify(ctx context.Context, seen func(entries uint64)) (entries uint64, err error) {
+	if _, err := s.Checkpoints(ctx); err != nil {
+		return 0, err
+	}
 	from, err := s.lastCheckpoint(ctx, s.db)
 	if err != nil {
 		return 0, err

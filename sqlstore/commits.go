@@ -103,9 +103,7 @@ func (c *commits[T]) run(ctx context.Context) {
 			for ctx.Err() == nil && c.next(working) {
 			}
 		case <-ctx.Done():
-			c.mu.Lock()
-			c.over = true
-			c.mu.Unlock()
+			c.end()
 			ending, cancel := context.WithTimeout(working, commitTime)
 			defer cancel()
 			for c.next(ending) {
@@ -113,6 +111,13 @@ func (c *commits[T]) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// end refuses what comes from now on.
+func (c *commits[T]) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
 }
 
 // next commits a transaction's worth, and reports false where nothing waits.

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -29,11 +30,10 @@ func migrate(ctx context.Context, db database, dialect string, q queue) error {
 }
 
 func migrateOwn(ctx context.Context, db database, dialect string, last func() error) error {
-	names, err := fs.Glob(migrations, "migrations/"+dialect+"/*.sql")
+	names, err := migrationsOf(dialect)
 	if err != nil {
 		return err
 	}
-	slices.Sort(names)
 	return db.write(ctx, func(t tx) error {
 		if dialect == postgres {
 			if _, err := t.exec(ctx, "SELECT pg_advisory_xact_lock(?)", int64(migrationLock)); err != nil {
@@ -45,7 +45,7 @@ func migrateOwn(ctx context.Context, db database, dialect string, last func() er
 			return err
 		}
 		if version > len(names) {
-			return fmt.Errorf("the store's schema is version %d, and this program knows %d at most: a newer Herald has used it", version, len(names))
+			return newerSchema(version, len(names))
 		}
 		for i, name := range names[version:] {
 			text, err := migrations.ReadFile(name)
@@ -61,6 +61,48 @@ func migrateOwn(ctx context.Context, db database, dialect string, last func() er
 		}
 		return last()
 	})
+}
+
+// migrationsOf are the migrations of a database, in their order.
+func migrationsOf(dialect string) ([]string, error) {
+	names, err := fs.Glob(migrations, "migrations/"+dialect+"/*.sql")
+	slices.Sort(names)
+	return names, err
+}
+
+func newerSchema(version, known int) error {
+	return fmt.Errorf("the store's schema is version %d, and this program knows %d at most: a newer Herald has used it", version, known)
+}
+
+// checkSchema says what keeps this version from reading a store as it is.
+func checkSchema(ctx context.Context, db database, dialect string) error {
+	names, err := migrationsOf(dialect)
+	if err != nil {
+		return err
+	}
+	known := map[string]string{
+		sqlite:   "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'herald_schema'",
+		postgres: "SELECT 1 WHERE to_regclass('herald_schema') IS NOT NULL",
+	}[dialect]
+	version := 0
+	isThere := false
+	if err := db.query(ctx, func(row) error { isThere = true; return nil }, known); err != nil {
+		return err
+	}
+	if isThere {
+		err = db.query(ctx, func(r row) error { return r.Scan(&version) }, "SELECT COALESCE(MAX(version), 0) FROM herald_schema")
+	}
+	switch {
+	case err != nil:
+		return err
+	case version == 0:
+		return errors.New("there is no store of Herald: a server makes it when it starts")
+	case version > len(names):
+		return newerSchema(version, len(names))
+	case version < len(names):
+		return fmt.Errorf("the store's schema is version %d, and this program reads %d: a server of this version brings it there when it starts", version, len(names))
+	}
+	return nil
 }
 
 // schemaVersion is how many migrations were applied.

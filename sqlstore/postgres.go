@@ -28,7 +28,7 @@ const newsChannel = "herald_events"
 // while it looks for others, and readers need some too.
 const poolSize = 10
 
-func openPostgres(ctx context.Context, storeURL string) (*postgresDB, error) {
+func openPostgres(ctx context.Context, storeURL string, to access) (*postgresDB, error) {
 	config, err := pgxpool.ParseConfig(storeURL)
 	if err != nil {
 		return nil, err
@@ -37,6 +37,9 @@ func openPostgres(ctx context.Context, storeURL string) (*postgresDB, error) {
 		config.MaxConns = max(config.MaxConns, poolSize)
 	}
 	config.AfterConnect = isolate
+	if to == reading {
+		config.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, err

@@ -2,54 +2,10 @@ package sqlstore
 
 import (
 	"context"
-	"crypto/ed25519"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"math"
 	"time"
-
-	"github.com/herald-events/herald"
 )
-
-// checkpoint is where the chain goes on behind entries that were removed.
-type checkpoint struct {
-	head
-	at        int64 // milliseconds
-	signature string
-}
-
-// text is what is signed.
-func (c checkpoint) text() []byte {
-	return fmt.Appendf(nil, "herald audit checkpoint %d %s %d", c.seq, c.hash, c.at)
-}
-
-func (c *checkpoint) sign(key ed25519.PrivateKey) {
-	c.signature = hex.EncodeToString(ed25519.Sign(key, c.text()))
-}
-
-func (c checkpoint) check(key ed25519.PrivateKey) error {
-	signature, err := hex.DecodeString(c.signature)
-	if err != nil || !ed25519.Verify(key.Public().(ed25519.PublicKey), c.text(), signature) {
-		return &herald.AuditBreak{Seq: c.seq, Why: "the checkpoint that ends what was removed is not signed with this key"}
-	}
-	return nil
-}
-
-// lastCheckpoint is where entries were removed up to; without any it is the start of the chain. Its signature is
-// checked where the store has the key.
-func (s *Store) lastCheckpoint(ctx context.Context, r reader) (head, error) {
-	c := checkpoint{head: start}
-	found := false
-	err := r.query(ctx, func(r row) error {
-		found = true
-		return r.Scan(&c.seq, &c.hash, &c.at, &c.signature)
-	}, "SELECT seq, hash, at, signature FROM herald_audit_checkpoints ORDER BY seq DESC LIMIT 1")
-	if err == nil && found && s.key != nil {
-		err = c.check(s.key)
-	}
-	return c.head, err
-}
 
 // pruneInterval is how often the store looks for what is older than it is to keep.
 const pruneInterval = time.Hour

@@ -5,8 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
+	"os"
 	"runtime"
 	"strings"
 	"time"
@@ -42,13 +44,52 @@ func openSQLite(ctx context.Context, path string) (*sqliteDB, error) {
 	if err := writer.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the SQLite file %s: %w", path, err), writer.Close())
 	}
-	readers, err := sql.Open("sqlite", name+"&_pragma=query_only(1)")
+	readers, err := openReaders(ctx, name+"&_pragma=query_only(1)")
 	if err != nil {
 		return nil, errors.Join(err, writer.Close())
 	}
+	return &sqliteDB{name, writer, readers}, nil
+}
+
+// readPragmas are those of a file that is only read. How its journal is written is not for who reads it to say.
+const readPragmas = "_pragma=busy_timeout(2000)&_pragma=query_only(1)&_pragma=temp_store(MEMORY)"
+
+// readSQLite opens a file that is there to read it.
+func readSQLite(ctx context.Context, path string) (*sqliteDB, error) {
+	if path == ":memory:" {
+		return nil, errors.New("what another process has in memory cannot be read")
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no SQLite file %s", path)
+	}
+	name := "file:" + (&url.URL{Path: path}).EscapedPath() + "?mode=ro&" + readPragmas
+	readers, err := openReaders(ctx, name)
+	if e, ok := errors.AsType[*driver.Error](err); ok && e.Code()&0xff == lib.SQLITE_CANTOPEN {
+		// Even who reads needs the files of the log beside it, which cannot be made where nobody may write. Nobody does
+		// write then, unless there is a log.
+		if _, missing := os.Stat(path + "-wal"); errors.Is(missing, fs.ErrNotExist) {
+			readers, err = openReaders(ctx, name+"&immutable=1")
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the SQLite file %s: %w", path, err)
+	}
+	return &sqliteDB{name, readers, readers}, nil
+}
+
+// openReaders opens connections that read, and has one of them do so.
+func openReaders(ctx context.Context, name string) (*sql.DB, error) {
+	readers, err := sql.Open("sqlite", name)
+	if err != nil {
+		return nil, err
+	}
 	readers.SetMaxOpenConns(max(4, runtime.GOMAXPROCS(0)))
 	readers.SetConnMaxIdleTime(0)
-	return &sqliteDB{name, writer, readers}, nil
+	var tables int
+	if err := readers.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_master").Scan(&tables); err != nil {
+		return nil, errors.Join(err, readers.Close())
+	}
+	return readers, nil
 }
 
 func (d *sqliteDB) write(ctx context.Context, do func(tx) error) error {

@@ -33,6 +33,9 @@ type Config struct {
 	// SigningKey, which signs the checkpoint that stays in the place of what was removed.
 	AuditRetention time.Duration
 	SigningKey     ed25519.PrivateKey
+	// VerifyingKeys check the signatures of checkpoints beside the SigningKey's own: those of keys that have signed
+	// before, and those of a server whose log is only read. Without any key signatures are not checked.
+	VerifyingKeys []ed25519.PublicKey
 	// EncryptionKeys encrypt the secrets of webhooks: the first encrypts, all can read. Each has at least 16
 	// characters. Without one secrets are kept as they are.
 	EncryptionKeys []string
@@ -58,9 +61,11 @@ type Store struct {
 	times   jobTimes
 	news    chan struct{} // holds one when there may be events to hand on
 	goOn    chan string   // webhooks that are paused no more
-	// retention is for how long the audit log keeps entries, and key signs for those that it does not.
+	// retention is for how long the audit log keeps entries, and key signs for those that it does not. Others verify too.
 	retention time.Duration
 	key       ed25519.PrivateKey
+	others    []ed25519.PublicKey
+	readOnly  bool
 
 	// Set by Run, before anything is committed.
 	own         []herald.DurableHandler
@@ -75,12 +80,49 @@ type Store struct {
 // Open opens "sqlite:" and a path, "sqlite::memory:", or a URL "postgres://", and brings its schema to this version.
 // ctx bounds that. [Store.Close] closes it.
 func Open(ctx context.Context, storeURL string, config Config) (*Store, error) {
+	s, err := newStore(config)
+	if err == nil {
+		err = s.open(ctx, storeURL, writing)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sqlstore: %w", err)
+	}
+	if err := s.prepare(ctx); err != nil {
+		return nil, fmt.Errorf("sqlstore: %w", errors.Join(err, s.Close()))
+	}
+	return s, nil
+}
+
+// OpenReadOnly opens a store that is there, to read it, also while a server uses it. Nothing is written or made: the
+// schema has to be of this version. What writes fails, and so does Run.
+func OpenReadOnly(ctx context.Context, storeURL string, config Config) (*Store, error) {
+	s, err := newStore(config)
+	if err == nil {
+		s.readOnly = true
+		s.commits.end()
+		s.tried.end()
+		err = s.open(ctx, storeURL, reading)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sqlstore: %w", err)
+	}
+	if err := checkSchema(ctx, s.db, s.dialect); err != nil {
+		return nil, fmt.Errorf("sqlstore: %w", errors.Join(err, s.Close()))
+	}
+	return s, nil
+}
+
+// newStore makes a store without its database.
+func newStore(config Config) (*Store, error) {
 	s := &Store{
 		log: config.Logger, clock: config.clock, times: cmp.Or(config.times, defaultTimes), self: uuid.NewString(), news: make(chan struct{}, 1), goOn: make(chan string, 100),
-		retention: config.AuditRetention, key: config.SigningKey,
+		retention: config.AuditRetention, key: config.SigningKey, others: config.VerifyingKeys,
 	}
 	if s.retention < 0 || s.retention > 0 && s.key == nil {
-		return nil, errors.New("sqlstore: AuditRetention must be positive, and needs a SigningKey")
+		return nil, errors.New("AuditRetention must be positive, and needs a SigningKey")
+	}
+	if err := checkKeys(config); err != nil {
+		return nil, err
 	}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -88,43 +130,59 @@ func Open(ctx context.Context, storeURL string, config Config) (*Store, error) {
 	if s.clock == nil {
 		s.clock = clock.System()
 	}
-	var err error
-	if s.seals, err = newSeals(config.EncryptionKeys); err != nil {
-		return nil, fmt.Errorf("sqlstore: %w", err)
-	}
-	if s.db, s.dialect, err = open(ctx, storeURL); err != nil {
-		return nil, fmt.Errorf("sqlstore: %w", err)
-	}
-	s.closeOnce = sync.OnceValue(s.db.close)
 	s.commits = newCommits(s.commit)
 	s.commits.size = (*fact).size
 	s.tried = newCommits(s.commitTried)
-	s.sql = jobSQLOf(s.dialect)
-	if s.queue, err = s.db.queue(s.log); err != nil {
-		return nil, fmt.Errorf("sqlstore: %w", errors.Join(err, s.Close()))
-	}
-	if err := migrate(ctx, s.db, s.dialect, s.queue); err != nil {
-		return nil, fmt.Errorf("sqlstore: %w", errors.Join(err, s.Close()))
-	}
-	if err := s.indexJobs(ctx); err != nil {
-		return nil, fmt.Errorf("sqlstore: %w", errors.Join(err, s.Close()))
-	}
-	if err := s.begin(ctx); err != nil {
-		return nil, fmt.Errorf("sqlstore: %w", errors.Join(err, s.Close()))
-	}
-	return s, nil
+	var err error
+	s.seals, err = newSeals(config.EncryptionKeys)
+	return s, err
 }
 
-func open(ctx context.Context, storeURL string) (database, string, error) {
+// access is what a database is opened for.
+type access int
+
+const (
+	writing access = iota
+	reading
+)
+
+func (s *Store) open(ctx context.Context, storeURL string, to access) (err error) {
+	if s.db, s.dialect, err = open(ctx, storeURL, to); err != nil {
+		return err
+	}
+	s.closeOnce = sync.OnceValue(s.db.close)
+	s.sql = jobSQLOf(s.dialect)
+	if s.queue, err = s.db.queue(s.log); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	return nil
+}
+
+func open(ctx context.Context, storeURL string, to access) (database, string, error) {
 	if path, ok := sqlitePath(storeURL); ok {
+		if to == reading {
+			db, err := readSQLite(ctx, path)
+			return db, sqlite, err
+		}
 		db, err := openSQLite(ctx, path)
 		return db, sqlite, err
 	}
 	if strings.HasPrefix(storeURL, "postgres://") || strings.HasPrefix(storeURL, "postgresql://") {
-		db, err := openPostgres(ctx, storeURL)
+		db, err := openPostgres(ctx, storeURL, to)
 		return db, postgres, err
 	}
 	return nil, "", errors.New(`a store is "sqlite:" and a path, "sqlite::memory:", or a URL that begins with "postgres://"`)
+}
+
+// prepare brings a database to where this version needs it.
+func (s *Store) prepare(ctx context.Context) error {
+	if err := migrate(ctx, s.db, s.dialect, s.queue); err != nil {
+		return err
+	}
+	if err := s.indexJobs(ctx); err != nil {
+		return err
+	}
+	return s.begin(ctx)
 }
 
 // Close closes the database. It is called when the server's Run has returned.
@@ -132,6 +190,9 @@ func (s *Store) Close() error { return s.closeOnce() }
 
 // Run implements herald.Store: it hands on what is committed.
 func (s *Store) Run(ctx context.Context, node herald.StoreNode) error {
+	if s.readOnly {
+		return errors.New("sqlstore: the store is open for reading only")
+	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	if err := step(ctx, s.SealSecrets); errors.Is(err, ErrEncryptionKey) {
