@@ -35,6 +35,9 @@ func openSQLite(ctx context.Context, path string) (*sqliteDB, error) {
 	if path == ":memory:" { // named, so that readers and the writer have the same
 		name = "file:/" + uuid.NewString() + "?vfs=memdb&" + pragmas
 	}
+	if err := makePrivate(path); err != nil {
+		return nil, fmt.Errorf("open the SQLite file %s: %w", path, err)
+	}
 	writer, err := sql.Open("sqlite", name+"&_txlock=immediate")
 	if err != nil {
 		return nil, err
@@ -49,6 +52,22 @@ func openSQLite(ctx context.Context, path string) (*sqliteDB, error) {
 		return nil, errors.Join(err, writer.Close())
 	}
 	return &sqliteDB{name, writer, readers}, nil
+}
+
+// makePrivate makes a file that is not there, for nobody but who runs this process: it has secrets in it. SQLite would let
+// everybody read it. The files that it puts beside have the mode of this one, and one that is there keeps its own.
+func makePrivate(path string) error {
+	if path == ":memory:" {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // readPragmas are those of a file that is only read. How its journal is written is not for who reads it to say.
