@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"os"
@@ -209,5 +210,27 @@ func TestKeysThatAreNone(t *testing.T) {
 		if s, err := Open(t.Context(), "sqlite::memory:", config); err == nil || !strings.Contains(err.Error(), "no key of ed25519") {
 			t.Errorf("got %v, %v, want that it is no key", s, err)
 		}
+	}
+}
+
+// TestWhoMayOnlySelectCanVerify: a user of Postgres that judges the log needs no more.
+func TestWhoMayOnlySelectCanVerify(t *testing.T) {
+	storeURL := server(t).Database()
+	r := run(t, storeURL)
+	r.record(t, event(1))
+	role := "judge_" + strings.ToLower(rand.Text())
+	r.past(t, "CREATE ROLE "+role)
+	defer func() {
+		r.past(t, "DROP OWNED BY "+role)
+		r.past(t, "DROP ROLE "+role)
+	}()
+	r.past(t, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO "+role)
+	sign := "?"
+	if strings.Contains(storeURL, "?") {
+		sign = "&"
+	}
+	s := openToRead(t, storeURL+sign+"options=-c%20role%3D"+role)
+	if n, err := s.Verify(t.Context(), nil); n != 1 || err != nil {
+		t.Errorf("got %d, %v, want 1", n, err)
 	}
 }
