@@ -35,6 +35,9 @@ func TestAuditPage(t *testing.T) {
 			if export, err := os.ReadFile(filepath.Join(dir, "audit.ndjson")); err != nil || strings.Count(string(export), "\n") != 2 {
 				t.Errorf("the export is %s, %v", export, err)
 			}
+			if key, err := os.ReadFile(filepath.Join(dir, "audit-verifying.key")); strings.Contains(b.text, "audit key") && (err != nil || len(key) != 45) {
+				t.Errorf("the key is %q, %v", key, err)
+			}
 		default:
 			t.Errorf("no test knows this %q block, so nobody would see it break:\n%s", b.language, b.text)
 		}

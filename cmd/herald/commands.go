@@ -30,7 +30,7 @@ type configCommands struct {
 
 func newCommands() *commands {
 	c := &commands{}
-	for _, rows := range []*kong.Plugins{&c.Serve.Rows, &c.Config.Check.Rows, &c.Audit.Verify.Rows, &c.Audit.Export.Rows} {
+	for _, rows := range []*kong.Plugins{&c.Serve.Rows, &c.Config.Check.Rows, &c.Audit.Verify.Rows, &c.Audit.Export.Rows, &c.Audit.Key.Rows} {
 		*rows = kong.Plugins{flagStruct(nil)}
 	}
 	c.Dev.Rows = kong.Plugins{flagStruct(openSettings())}

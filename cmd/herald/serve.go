@@ -96,7 +96,9 @@ func (s *service) openStore(ctx context.Context) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
-	s.store, err = sqlstore.Open(ctx, s.options.storeURL, sqlstore.Config{Logger: s.log, EncryptionKeys: s.options.encryptionKeys})
+	config := s.options.storeConfig()
+	config.Logger = s.log
+	s.store, err = sqlstore.Open(ctx, s.options.storeURL, config)
 	if err != nil {
 		return err
 	}

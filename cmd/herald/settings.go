@@ -2,13 +2,17 @@ package main
 
 import (
 	"cmp"
+	"crypto/ed25519"
 	"log/slog"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/herald-events/herald"
 	"github.com/herald-events/herald/redisbroker"
+	"github.com/herald-events/herald/sqlstore"
 )
 
 // A setting is a row of the table: what a thing is called, what it means, and where it goes. Its key is
@@ -45,8 +49,31 @@ type options struct {
 	redis           redisbroker.Config
 	storeURL        string
 	encryptionKeys  []string
-	logLevel        slog.Level
-	logFormat       string
+
+	auditRetention     time.Duration
+	auditSigningKeys   []ed25519.PrivateKey // the first signs, all verify
+	auditVerifyingKeys []ed25519.PublicKey
+
+	logLevel  slog.Level
+	logFormat string
+}
+
+// storeConfig is what the store is told.
+func (o *options) storeConfig() sqlstore.Config {
+	c := sqlstore.Config{
+		EncryptionKeys: o.encryptionKeys, AuditRetention: o.auditRetention, VerifyingKeys: slices.Clone(o.auditVerifyingKeys),
+	}
+	for i, key := range o.auditSigningKeys {
+		if i == 0 {
+			c.SigningKey = key
+		}
+		c.VerifyingKeys = append(c.VerifyingKeys, key.Public().(ed25519.PublicKey))
+	}
+	return c
+}
+
+func (o *options) hasVerifyingKey() bool {
+	return len(o.auditSigningKeys)+len(o.auditVerifyingKeys) > 0
 }
 
 // into makes a setting's put of a parser and the place for what it returns.

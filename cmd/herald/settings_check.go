@@ -40,6 +40,9 @@ func (o *options) finish() problems {
 			refuse("redis_url", "%v", err)
 		}
 	}
+	if o.auditRetention > 0 && len(o.auditSigningKeys) == 0 {
+		refuse("audit_retention", "what is removed leaves a signed checkpoint in its place; set %s", nameOf("audit_signing_key"))
+	}
 	switch {
 	case o.tlsCert != "" && o.tlsKey == "":
 		refuse("tls_cert", "a certificate needs its key; set %s", nameOf("tls_key"))

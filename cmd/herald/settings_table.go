@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -275,6 +276,21 @@ var stores = grouped("What is kept",
 		key: "store_url", def: "sqlite:herald.db", address: true,
 		help: "Where domain events and the audit log are kept: sqlite: and a file, sqlite::memory:, postgres://, or none.",
 		put:  into(asStore, func(o *options) *string { return &o.storeURL }),
+	},
+	setting{
+		key: "audit_retention", def: "0",
+		help: "How long entries of the audit log are kept, with their events; 0 for ever.",
+		put:  into(asDurationOrNone, func(o *options) *time.Duration { return &o.auditRetention }),
+	},
+	setting{
+		key: "audit_signing_key", list: true, secret: true,
+		help: "Keys that sign what stays in the place of removed entries, 32 random bytes in base64, comma-separated: the first signs, all verify.",
+		put:  into(asSigningKeys, func(o *options) *[]ed25519.PrivateKey { return &o.auditSigningKeys }),
+	},
+	setting{
+		key: "audit_verifying_key", list: true,
+		help: "More keys that verify what has been signed, as herald audit key prints them, comma-separated.",
+		put:  into(asVerifyingKeys, func(o *options) *[]ed25519.PublicKey { return &o.auditVerifyingKeys }),
 	},
 )
 

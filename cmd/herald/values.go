@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/ed25519"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -179,6 +181,14 @@ func asDuration(text string) (time.Duration, error) {
 	return d, nil
 }
 
+// asDurationOrNone takes 0 for none.
+func asDurationOrNone(text string) (time.Duration, error) {
+	if text == "0" {
+		return 0, nil
+	}
+	return asDuration(text)
+}
+
 // asDelays reads a list of durations; none is an empty one.
 func asDelays(text string) ([]time.Duration, error) {
 	if text == "none" {
@@ -208,6 +218,37 @@ func asEncryptionKeys(text string) ([]string, error) {
 		}
 	}
 	return keys, err
+}
+
+func asSigningKeys(text string) (keys []ed25519.PrivateKey, err error) {
+	seeds, err := asBytes(text, ed25519.SeedSize, "head -c 32 /dev/urandom | base64 makes one")
+	for _, seed := range seeds {
+		keys = append(keys, ed25519.NewKeyFromSeed(seed))
+	}
+	return keys, err
+}
+
+func asVerifyingKeys(text string) (keys []ed25519.PublicKey, err error) {
+	all, err := asBytes(text, ed25519.PublicKeySize, "herald audit key prints them")
+	for _, key := range all {
+		keys = append(keys, key)
+	}
+	return keys, err
+}
+
+// asBytes reads a list of so many bytes each, in base64.
+func asBytes(text string, size int, advice string) ([][]byte, error) {
+	entries, err := asList(text)
+	if err != nil {
+		return nil, err
+	}
+	all := make([][]byte, len(entries))
+	for i, entry := range entries {
+		if all[i], err = base64.StdEncoding.DecodeString(entry); err != nil || len(all[i]) != size {
+			return nil, fmt.Errorf("key %d of %d is not %d bytes in base64; %s", i+1, len(entries), size, advice)
+		}
+	}
+	return all, nil
 }
 
 func asAddress(text string) (string, error) {
