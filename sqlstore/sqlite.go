@@ -83,7 +83,7 @@ func readSQLite(ctx context.Context, path string) (*sqliteDB, error) {
 	}
 	name := "file:" + (&url.URL{Path: path}).EscapedPath() + "?mode=ro&" + readPragmas
 	readers, err := openReaders(ctx, name)
-	if e, ok := errors.AsType[*driver.Error](err); ok && e.Code()&0xff == lib.SQLITE_CANTOPEN {
+	if e, ok := errors.AsType[*driver.Error](err); ok && (e.Code() == lib.SQLITE_READONLY_DIRECTORY || e.Code()&0xff == lib.SQLITE_CANTOPEN) {
 		// Even who reads needs the files of the log beside it, which cannot be made where nobody may write. Nobody does
 		// write then, unless there is a log.
 		if _, missing := os.Stat(path + "-wal"); errors.Is(missing, fs.ErrNotExist) {
