@@ -90,7 +90,7 @@ func (r *rig) runAll(ctx context.Context, o options, results *report.Results, lo
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.Is(err, server.ErrNoNode), errors.Is(err, server.ErrNoRedis):
+		case errors.Is(err, server.ErrNoNode), errors.Is(err, server.ErrNoRedis), errors.Is(err, server.ErrNoPostgres):
 			missing[j.spec.Key] = true
 			fmt.Fprintf(log, "%s is left out: %v\n", j.spec.Name, err)
 		case err != nil:

@@ -30,6 +30,7 @@ type options struct {
 var allWorkloads = []string{
 	report.Flood, report.Paced, report.Channels, report.Users, report.Idle, report.Stopped, report.Streams, report.Curve,
 	report.Relay, report.Hop, report.Presence, report.Resume,
+	report.Durable, report.Work, report.Webhooks, report.Audit,
 }
 
 func defaults() options {
@@ -40,10 +41,12 @@ func defaults() options {
 			Duration: 3 * time.Second, MostDeliveries: 4_000_000,
 			RelayPayload: 256, Members: []int{1_000, 10_000},
 			IdleConnections: 10_000, IdlePing: 5 * time.Second,
+			Samples: 200, WebhookEvents: 10_000, AuditEntries: 1_000_000,
 			Rounds: map[string]int{
 				report.Flood: 3, report.Paced: 3, report.Channels: 1, report.Users: 1,
 				report.Idle: 1, report.Stopped: 7, report.Streams: 1, report.Curve: 1,
 				report.Relay: 3, report.Hop: 3, report.Presence: 1, report.Resume: 3,
+				report.Durable: 3, report.Work: 3, report.Webhooks: 3, report.Audit: 1,
 			},
 		},
 	}
@@ -56,6 +59,7 @@ func (o *options) quick() {
 	o.settings.IdleConnections, o.settings.IdlePing = 1_000, time.Second
 	o.curve = []int{100, 1_000}
 	o.settings.Members = []int{100, 1_000}
+	o.settings.Samples, o.settings.WebhookEvents, o.settings.AuditEntries = 50, 1_000, 20_000
 	for workload := range o.settings.Rounds {
 		o.settings.Rounds[workload] = 1
 	}

@@ -87,6 +87,14 @@ func (r *rig) variants(workload string, curve []int) []variant {
 		return all
 	case report.Resume:
 		return []variant{{"", r.resume}}
+	case report.Durable:
+		return []variant{{report.DurableMany, r.durableOf(keptCallers)}, {report.DurableOne, r.durableOf(1)}}
+	case report.Work:
+		return []variant{{"", r.keeping(r.work)}}
+	case report.Webhooks:
+		return []variant{{"", r.keeping(r.webhooks)}}
+	case report.Audit:
+		return []variant{{"", r.keeping(r.audit)}}
 	}
 	return nil
 }
@@ -102,8 +110,10 @@ func takesPart(spec server.Spec, workload string) bool {
 		return spec.Presence != ""
 	case report.Resume:
 		return spec.Resume != ""
+	case report.Durable, report.Work, report.Webhooks, report.Audit:
+		return spec.Store != ""
 	}
-	return !spec.Stream && !spec.Redis
+	return !spec.Stream && !spec.Redis && spec.Store == ""
 }
 
 func named(name string, variants []variant) []variant {

@@ -85,7 +85,7 @@ func (r *Results) Section(servers []Configuration) string {
 	if curve := r.curve(); curve != "" {
 		b.WriteString("\n### (h) From few subscribers to many: CPU µs a delivery\n\n" + curve)
 	}
-	b.WriteString(r.nodeTables())
+	b.WriteString(r.ownTables())
 	b.WriteString("\n### How each server is set up\n\n")
 	for _, c := range servers {
 		fmt.Fprintf(&b, "- **%s**: %s.\n", c.Server, c.Text)

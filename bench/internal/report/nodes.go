@@ -2,9 +2,7 @@ package report
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -48,21 +46,6 @@ var nodeSections = []section{
 	{Resume, func(s Settings) string {
 		return fmt.Sprintf("(l) %s clients resume at once, 100 messages and more each, at 500 a second", grouped(int64(s.Subscribers)))
 	}, []column{serverColumn, p50, p99, most, lost, twice, closed}},
-}
-
-func isOfNodes(workload string) bool {
-	return slices.ContainsFunc(nodeSections, func(s section) bool { return s.workload == workload })
-}
-
-// nodeTables are the tables of the workloads of several nodes, each under its heading.
-func (r *Results) nodeTables() string {
-	var b strings.Builder
-	for _, s := range nodeSections {
-		if rows := r.of(s.workload); len(rows) > 0 {
-			fmt.Fprintf(&b, "\n### %s\n\n%s", s.heading(r.Settings), table(sorted(rows, s.columns[0]), s.columns))
-		}
-	}
-	return b.String()
 }
 
 // difference writes by how much longer a time is, which may be less than nothing.

@@ -3,6 +3,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -25,6 +26,10 @@ const (
 	Hop      = "j"
 	Presence = "k"
 	Resume   = "l"
+	Durable  = "m"
+	Work     = "n"
+	Webhooks = "o"
+	Audit    = "p"
 )
 
 // Figures are what one run has measured, or the medians of several. Zero is what a run does not measure.
@@ -46,6 +51,12 @@ type Figures struct {
 	RedisCalls    float64       `json:"redisScriptCallsPerJoin,omitempty"`
 	NearP50       time.Duration `json:"nearP50Nanos,omitempty"`
 	NearP99       time.Duration `json:"nearP99Nanos,omitempty"`
+
+	// Of a server that keeps things in a database.
+	DatabaseCPU float64 `json:"databaseCPUMicrosEach,omitempty"` // of Postgres's own processes
+	Written     float64 `json:"entriesWrittenPerSecond,omitempty"`
+	Verified    float64 `json:"entriesVerifiedPerSecond,omitempty"`
+	Filter      string  `json:"slowestFilter,omitempty"` // of the audit log's pages, whose times these are
 
 	Published int `json:"published"`
 	Refused   int `json:"refused"` // publish calls
@@ -83,7 +94,10 @@ type Settings struct {
 	IdleConnections int            `json:"idleConnections"`
 	IdlePing        time.Duration  `json:"idlePingNanos"`
 	RelayPayload    int            `json:"relayPayloadBytes"`
-	Members         []int          `json:"members"` // who join in workload k
+	Members         []int          `json:"members"`       // who join in workload k
+	Samples         int            `json:"samples"`       // calls that are timed one at a time, in workloads n to p
+	WebhookEvents   int            `json:"webhookEvents"` // of workload o
+	AuditEntries    int            `json:"auditEntries"`  // of workload p
 	Rounds          map[string]int `json:"rounds"`
 }
 
@@ -138,6 +152,10 @@ func median(runs []Figures) Figures {
 	m.RedisCalls = medianOf(runs, func(f Figures) float64 { return f.RedisCalls })
 	m.NearP50 = medianOf(runs, func(f Figures) time.Duration { return f.NearP50 })
 	m.NearP99 = medianOf(runs, func(f Figures) time.Duration { return f.NearP99 })
+	m.DatabaseCPU = medianOf(runs, func(f Figures) float64 { return f.DatabaseCPU })
+	m.Written = medianOf(runs, func(f Figures) float64 { return f.Written })
+	m.Verified = medianOf(runs, func(f Figures) float64 { return f.Verified })
+	m.Filter = slices.MaxFunc(runs, func(a, b Figures) int { return cmp.Compare(a.P99, b.P99) }).Filter
 	for _, f := range runs {
 		m.Published += f.Published
 		m.Refused += f.Refused

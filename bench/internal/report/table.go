@@ -39,7 +39,7 @@ var (
 	closed      = column{"closed", func(r *Row) string { return strconv.Itoa(r.Median.Closed) }}
 )
 
-// Table is all figures in Markdown: one table, and one for each workload of several nodes.
+// Table is all figures in Markdown: one table, and one for each workload whose figures are others.
 func (r *Results) Table() string {
 	columns := []column{
 		{"workload", func(r *Row) string { return strings.TrimSpace(r.Workload + " " + r.Variant) }},
@@ -47,11 +47,11 @@ func (r *Results) Table() string {
 		deliveries, cpu, p50, p99, most, resident, idleCPU, connections, lost, closed,
 	}
 	var text string
-	one := slices.DeleteFunc(slices.Clone(r.Rows), func(row *Row) bool { return isOfNodes(row.Workload) })
+	one := slices.DeleteFunc(slices.Clone(r.Rows), func(row *Row) bool { return hasOwnTable(row.Workload) })
 	if len(one) > 0 {
 		text = table(one, columns)
 	}
-	return strings.TrimPrefix(text+r.nodeTables(), "\n")
+	return strings.TrimPrefix(text+r.ownTables(), "\n")
 }
 
 // table writes rows with the first columns to the left and figures to the right.
@@ -72,7 +72,9 @@ func table(rows []*Row, columns []column) string {
 	return markdown(lines, func(column int) bool { return isText(columns[column].name) })
 }
 
-func isText(name string) bool { return name == "workload" || name == "server" || name == "variant" }
+func isText(name string) bool {
+	return name == "workload" || name == "server" || name == "variant" || name == "slowest filter"
+}
 
 // markdown aligns cells; the first line is the head.
 func markdown(lines [][]string, toTheLeft func(column int) bool) string {

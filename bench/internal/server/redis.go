@@ -50,7 +50,7 @@ func StartRedis(ctx context.Context) (*Redis, error) {
 	r.URL = "redis://" + r.addr
 	r.cmd = exec.CommandContext(ctx, program, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir,
 		"--save", "", "--appendonly", "no", "--daemonize", "no", "--logfile", "")
-	if r.exited, err = startWithParent(r.cmd); err != nil {
+	if r.exited, err = startWithParent(r.cmd, syscall.SIGKILL); err != nil {
 		return nil, errors.Join(fmt.Errorf("start redis-server: %w", err), os.RemoveAll(dir))
 	}
 	if err := r.awaitReady(ctx); err != nil {
@@ -59,10 +59,13 @@ func StartRedis(ctx context.Context) (*Redis, error) {
 	return r, nil
 }
 
-// startWithParent starts a process that ends with this one. The kernel takes the thread that starts it for its
-// parent, so that thread waits for it.
-func startWithParent(cmd *exec.Cmd) (exited <-chan struct{}, err error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+// startWithParent starts a process that gets the signal when this one ends. The kernel takes the thread that starts it
+// for its parent, so that thread waits for it.
+func startWithParent(cmd *exec.Cmd, end syscall.Signal) (exited <-chan struct{}, err error) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = end
 	started, ended := make(chan error, 1), make(chan struct{})
 	go func() {
 		runtime.LockOSThread()

@@ -7,7 +7,6 @@ package server
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -43,6 +42,7 @@ type Setup struct {
 	Ping    time.Duration // interval of keep-alive
 	Redis   string        // the URL of the Redis that it shares with others; empty: it is alone
 	History int           // so many messages of a channel are kept, for a minute; 0: none
+	Store   string        // the URL of the database of a server that keeps events and jobs; empty: it keeps nothing
 }
 
 func (s Setup) args() []string {
@@ -52,6 +52,9 @@ func (s Setup) args() []string {
 	}
 	if s.History > 0 {
 		args = append(args, "-history", strconv.Itoa(s.History))
+	}
+	if s.Store != "" {
+		args = append(args, "-store", s.Store)
 	}
 	return args
 }
@@ -151,25 +154,6 @@ func (s *Server) Task() load.Task { return load.Task{Protocol: s.Spec.Protocol, 
 // Target is the server's publish call.
 func (s *Server) Target() publish.Target {
 	return publish.Target{Port: s.Port, Path: s.Spec.publish, Key: s.Spec.key}
-}
-
-// Position is where a channel with history stands.
-func (s *Server) Position(ctx context.Context, channel string) (at load.Position, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet,
-		fmt.Sprintf("http://127.0.0.1:%d/api/v1/channels/%s/history?limit=1", s.Port, channel), nil)
-	if err != nil {
-		return at, err
-	}
-	req.Header.Set("Authorization", "Bearer "+s.Spec.key)
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return at, err
-	}
-	defer res.Body.Close()
-	if err := json.NewDecoder(res.Body).Decode(&at); err != nil || at.Epoch == "" {
-		return at, errors.Join(fmt.Errorf("the history of %s: %s", channel, res.Status), err)
-	}
-	return at, nil
 }
 
 // Free has the server give memory back that it does not need.

@@ -14,6 +14,7 @@ type Spec struct {
 	Protocol string // of [load.Protocols]
 	Stream   bool   // it is here for Server-Sent Events
 	Redis    bool   // it is two nodes that share a Redis
+	Store    string // the database in which it keeps events and jobs: [SQLite] or [PostgreSQL]; empty: it keeps none
 	Presence string // the protocol of members of presence channels; empty: there is none
 	Resume   string // and that of clients who come back; it may be measured so
 
@@ -30,9 +31,15 @@ type Spec struct {
 
 func (s Spec) dir() string { return path.Join("peers", s.peer) }
 
+// The databases.
+const (
+	SQLite     = "sqlite"
+	PostgreSQL = "postgres"
+)
+
 const (
 	heraldPublish = "/api/v1/broadcast"
-	heraldKey     = "a-key-for-benchmarks" // as in peers/herald
+	heraldKey     = "a-key-for-benchmarks" // as in peers/herald and peers/stored
 	heraldReady   = "/readyz"
 	peerPublish   = "/publish"
 )
@@ -89,6 +96,16 @@ var Specs = []Spec{
 		Key: "centrifuge-redis", Name: "Centrifuge, Redis", Protocol: "centrifuge", peer: "centrifuge", publish: peerPublish, Redis: true,
 		Configuration: "two of the same Centrifuge, plain, with its `RedisBroker`, its zero configuration, and a client queue of 64 MiB; with history, `WithHistory` of 1,000 messages and a minute, " +
 			"subscriptions neither positioned nor recoverable",
+	},
+	{
+		Key: "herald-sqlite", Name: "Herald, SQLite", peer: "stored", key: heraldKey, ready: heraldReady,
+		Store:         SQLite,
+		Configuration: "Herald as a library with `sqlstore` on a new file in the directory of temporary files, its zero configuration but for an API key and `AllowPrivate` of webhooks",
+	},
+	{
+		Key: "herald-postgres", Name: "Herald, Postgres", peer: "stored", key: heraldKey, ready: heraldReady,
+		Store:         PostgreSQL,
+		Configuration: "the same with a new Postgres on the same machine, as `initdb` sets it up, over TCP",
 	},
 }
 

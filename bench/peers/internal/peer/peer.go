@@ -71,6 +71,8 @@ type Server struct {
 	// Publish publishes the JSON text data on a channel, and waits for what its library's call waits for. May
 	// be nil where no workload asks for it.
 	Publish func(ctx context.Context, channel string, data []byte) error
+	// Chores are what else it can be told to do by itself, by their paths.
+	Chores map[string]Chore
 }
 
 // Options are what the flags of a peer say.
@@ -79,6 +81,7 @@ type Options struct {
 	Batching bool          // for libraries that write in batches where they are told to
 	Redis    string        // the URL of the Redis that nodes share; empty: the server is alone
 	History  int           // so many messages of a channel are kept, for [HistoryAge]; 0: none
+	Store    string        // the URL of the database of a server that keeps events and jobs
 }
 
 // Main is the main function of a peer: it serves what build makes until its standard input ends, as it
@@ -97,6 +100,7 @@ func run(build func(Options) (Server, error), args []string) error {
 	flags.BoolVar(&opts.Batching, "batching", false, "write in batches")
 	flags.StringVar(&opts.Redis, "redis", "", "the URL of a Redis that nodes share")
 	flags.IntVar(&opts.History, "history", 0, "messages of a channel to keep")
+	flags.StringVar(&opts.Store, "store", "", "the URL of a database")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -119,6 +123,9 @@ func run(build func(Options) (Server, error), args []string) error {
 	mux.HandleFunc("POST /free", free)
 	if server.Publish != nil {
 		mux.HandleFunc("POST "+publish.InProcess, server.publish)
+	}
+	for path, do := range server.Chores {
+		mux.HandleFunc("POST "+path, do.serve)
 	}
 	srv := &http.Server{Handler: mux}
 	ended := make(chan error, 2)
