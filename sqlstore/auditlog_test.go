@@ -185,7 +185,8 @@ func (r *rig) targets(t testing.TB, q herald.AuditQuery) (targets []string) {
 	}
 }
 
-// TestAuditQueriesAreRangesOfIndexes: none of them scans the table or sorts what it has found.
+// TestAuditQueriesAreRangesOfIndexes: none of them scans the table or sorts what it has found, and each goes by all of
+// its filters.
 func TestAuditQueriesAreRangesOfIndexes(t *testing.T) {
 	r := run(t, "sqlite::memory:")
 	for n := range 1 << 5 {
@@ -205,7 +206,7 @@ func TestAuditQueriesAreRangesOfIndexes(t *testing.T) {
 		if n&16 > 0 {
 			q.Before = herald.AuditPlace{OccurredAt: occurred, Seq: 7}
 		}
-		query, args := auditQuery(q)
+		query, args := r.auditQuery(q)
 		var plan strings.Builder
 		err := r.db.query(t.Context(), func(row row) error {
 			var id, parent, unused int
@@ -219,6 +220,15 @@ func TestAuditQueriesAreRangesOfIndexes(t *testing.T) {
 		}
 		if got := plan.String(); !strings.Contains(got, "INDEX") || strings.Contains(got, "TEMP B-TREE") || n > 0 && !strings.Contains(got, "SEARCH") {
 			t.Errorf("%+v: got the plan\n%s", q, got)
+		}
+		for part, column := range map[int]string{1: "actor=", 2: "action=", 4: "occurred_at>", 8: "occurred_at<", 16: "occurred_at<"} {
+			if got := plan.String(); n&part > 0 && !strings.Contains(got, column) {
+				t.Errorf("%+v: got the plan\n%s, want one that goes by %s", q, got, column)
+			}
+		}
+		// A plan goes by one upper end, and does not say by which.
+		if n&(8|16) == 8|16 && strings.Contains(query, "occurred_at < ?") {
+			t.Errorf("%+v: got the query\n%s, want no upper end but the page's", q, query)
 		}
 	}
 }
