@@ -114,7 +114,7 @@ stress: ## Have connections come, stall and die for STRESSTIME (60s), with the r
 	done
 
 .PHONY: bench
-bench: ## Measure Herald beside its peers, in half an hour; ARGS=-quick takes four minutes, ARGS=-help tells more
+bench: ## Measure Herald beside its peers, in some 35 minutes; ARGS=-quick takes five, ARGS=-help tells more
 	@cd bench && $(GO) build -trimpath -o bin/bench . && bin/bench $(ARGS)
 
 .PHONY: bench-docs

@@ -19,8 +19,8 @@ import (
 const (
 	// auditWriters are many, since all that wait at a time are written at once.
 	auditWriters = 256
-	// longestPage has a walk through the log take few calls.
-	longestPage = 1000
+	// usualPage is what the server API takes where nothing is said; longestPage has a walk take few calls.
+	usualPage, longestPage = 100, 1000
 )
 
 // auditFilter is a kind of page of the audit log.
@@ -75,8 +75,11 @@ var auditFilters = []auditFilter{
 	}},
 }
 
-// deepPages is the name of pages of the middle of the log, each got to from the one before.
-const deepPages = "none, deep"
+// deepFilters are of pages in the middle of what they find, each got to from the one before.
+var deepFilters = []auditFilter{
+	{"none, deep", func(auditLog, int) url.Values { return url.Values{} }},
+	{"time, deep", func(l auditLog, _ int) url.Values { return l.between(0, l.entries) }},
+}
 
 // audit fills an audit log, and measures what it takes to read a page of it, and to verify it.
 func (r *rig) audit(ctx context.Context, k *keeper) (report.Figures, error) {
@@ -110,36 +113,33 @@ func (k *keeper) slowestPage(ctx context.Context, log auditLog, f *report.Figure
 		}
 		note(filter.name, read)
 	}
-	read, err := k.deepPages(ctx, log)
-	note(deepPages, read)
-	return err
+	for _, filter := range deepFilters {
+		read, err := k.deepPages(ctx, log, filter.query(log, 0))
+		if err != nil {
+			return fmt.Errorf("a page by %s: %w", filter.name, err)
+		}
+		note(filter.name, read)
+	}
+	return nil
 }
 
 // deepPages walks to the middle of the log, and times pages from there on.
-func (k *keeper) deepPages(ctx context.Context, log auditLog) (chore.Result, error) {
-	cursor, err := "", error(nil)
+func (k *keeper) deepPages(ctx context.Context, log auditLog, query url.Values) (chore.Result, error) {
+	next := func(limit int) error {
+		query.Set("limit", strconv.Itoa(limit))
+		text, err := k.server.API(ctx, http.MethodGet, "/audit?"+query.Encode(), nil)
+		if err != nil {
+			return err
+		}
+		var page struct{ NextCursor string }
+		err = json.Unmarshal(text, &page)
+		query.Set("cursor", page.NextCursor) // at the end it begins anew
+		return err
+	}
 	for range max(log.entries/2/longestPage, 1) {
-		if cursor, err = k.page(ctx, cursor, longestPage); err != nil {
+		if err := next(longestPage); err != nil {
 			return chore.Result{}, err
 		}
 	}
-	return chore.Plan{Workers: 1, Most: log.pages}.Run(ctx, func(ctx context.Context, _ int) (err error) {
-		cursor, err = k.page(ctx, cursor, 0)
-		return err
-	})
-}
-
-// page reads a page, and returns where the next begins; it begins anew at the end. A limit of 0 is the server's own.
-func (k *keeper) page(ctx context.Context, cursor string, limit int) (next string, err error) {
-	query := url.Values{"cursor": {cursor}}
-	if limit > 0 {
-		query.Set("limit", strconv.Itoa(limit))
-	}
-	text, err := k.server.API(ctx, http.MethodGet, "/audit?"+query.Encode(), nil)
-	if err != nil {
-		return "", err
-	}
-	var page struct{ NextCursor string }
-	err = json.Unmarshal(text, &page)
-	return page.NextCursor, err
+	return chore.Plan{Workers: 1, Most: log.pages}.Run(ctx, func(context.Context, int) error { return next(usualPage) })
 }

@@ -71,7 +71,7 @@ func parseOptions(args []string, usage io.Writer) (options, error) {
 	flags.SetOutput(usage)
 	workloads := flags.String("workloads", strings.Join(allWorkloads, ","), "which workloads, by `letters`; docs/performance.md explains them")
 	servers := flags.String("servers", "", "which servers, comma-separated `names`; empty: all of "+strings.Join(keys(), ", "))
-	quick := flags.Bool("quick", false, "everything once and short, in about four minutes")
+	quick := flags.Bool("quick", false, "everything once and short, in about five minutes")
 	rounds := flags.Int("rounds", 0, "rounds of every workload; 0: as many as each needs")
 	duration := flags.Duration("duration", 0, "how long each run publishes; 0: 3s")
 	flags.StringVar(&o.out, "o", "results/latest.json", "the `file` for all figures")

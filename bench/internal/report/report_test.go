@@ -19,7 +19,7 @@ func sample() *Results {
 	r := &Results{
 		Machine: Machine{Cores: 2, Processor: "A & B", MemoryGiB: 24, Kernel: "Linux 6.18.44", Go: "1.26.8", Node: "20.20.2", Date: "2026-02-16"},
 		Settings: Settings{
-			Payload: 128, Subscribers: 1000, Duration: 3 * time.Second, MostDeliveries: 4_000_000, IdleConnections: 10_000,
+			WebhookEvents: 10_000, AuditEntries: 1_000_000, Payload: 128, Subscribers: 1000, Duration: 3 * time.Second, MostDeliveries: 4_000_000, IdleConnections: 10_000,
 		},
 	}
 	for i, key := range []string{"herald", "peer"} {
@@ -42,6 +42,12 @@ func sample() *Results {
 			})
 			r.Add(Presence, "10000", key+"-redis", name+", Redis", Figures{Connections: 281, RedisCommands: 7.02, RedisCalls: 0.11})
 			r.Add(Resume, "", key, name, Figures{P50: time.Millisecond, P99: time.Second, Max: time.Second, Expected: 1, Twice: 3})
+			r.Add(Durable, DurableMany, key+"-postgres", name+", Postgres", Figures{
+				Deliveries: 17_123, CPU: 43.41, DatabaseCPU: 30.8, P50: time.Millisecond, P99: 10 * time.Millisecond, Max: time.Second, Expected: 1,
+			})
+			r.Add(Work, "", key+"-sqlite", name+", SQLite", Figures{Deliveries: 4070, CPU: 267, P50: time.Millisecond, Expected: 1, Twice: 2})
+			r.Add(Webhooks, "", key+"-sqlite", name+", SQLite", Figures{Deliveries: 1850, P99: 6 * time.Millisecond, Expected: 1, Lost: 4})
+			r.Add(Audit, "", key+"-sqlite", name+", SQLite", Figures{Filter: "time, deep", P99: 5 * time.Millisecond, Verified: 216_789, Written: 20_011, Expected: 1})
 		}
 		for _, n := range []string{"100", "1000", "15000"} {
 			r.Add(Curve, n, key, name, f)
@@ -66,6 +72,17 @@ func TestMediansAreOfEachFigureAndLossesAreSummedUp(t *testing.T) {
 	r.Add(Flood, "", "k", "K", Figures{CPU: 4})
 	if got := r.Row(Flood, "", "k").Median.CPU; got != 2.5 {
 		t.Errorf("got %v of an even number, want 2.5", got)
+	}
+}
+
+// TestTheSlowestFilterIsOfTheSlowestRun: a median of names is none.
+func TestTheSlowestFilterIsOfTheSlowestRun(t *testing.T) {
+	r := &Results{}
+	for i, filter := range []string{"actor", "time", "none"} {
+		r.Add(Audit, "", "k", "K", Figures{Filter: filter, P99: []time.Duration{1, 3, 2}[i]})
+	}
+	if got := r.Row(Audit, "", "k").Median; got.Filter != "time" || got.P99 != 2 {
+		t.Errorf("got %+v, want the median of times and the filter of the longest", got)
 	}
 }
 
@@ -110,8 +127,8 @@ func TestTheCurveIsATableOfServersOverSubscribers(t *testing.T) {
 	}
 }
 
-// TestWorkloadsOfNodesHaveTablesOfTheirOwn: in what is printed and in the documentation alike.
-func TestWorkloadsOfNodesHaveTablesOfTheirOwn(t *testing.T) {
+// TestSomeWorkloadsHaveTablesOfTheirOwn: in what is printed and in the documentation alike.
+func TestSomeWorkloadsHaveTablesOfTheirOwn(t *testing.T) {
 	r := sample()
 	for _, text := range []string{r.Table(), r.Section(nil)} {
 		for _, want := range []string{
@@ -119,6 +136,12 @@ func TestWorkloadsOfNodesHaveTablesOfTheirOwn(t *testing.T) {
 			"|         -0.10 |          2.00 |",
 			"|  10,000 | Herald, Redis |     281 |           7.02 |         0.11 |",
 			"| Herald |   1.00 |  1,000 |  1,000 |    0 |     3 |      0 |",
+			"| 64 publishers | Herald, Postgres |      17,100 |        43.4 |             30.8 |   1.00 |   10.0 |  1,000 |    0 |",
+			"| Herald, SQLite |  4,070 |         267 |                  |          1.00 |               |               |    0 |     2 |",
+			"### (o) 10,000 events",
+			"| Herald, SQLite |        1,850 |             |                  |              |         6.00 |              |    4 |     0 |",
+			"### (p) An audit log of 1,000,000 entries",
+			"| Herald, SQLite | time, deep     |              |         5.00 |              |    217,000 |    20,000 |    0 |",
 		} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%q is not in\n%s", want, text)
