@@ -10,18 +10,24 @@ import (
 // pruneInterval is how often the store looks for what is older than it is to keep.
 const pruneInterval = time.Hour
 
-// prune removes what is older than the retention, again and again until ctx ends.
+// prune removes what is older than it is to be kept, again and again until ctx ends.
 func (s *Store) prune(ctx context.Context) {
-	if s.retention == 0 {
-		return
-	}
 	t := time.NewTicker(pruneInterval)
 	defer t.Stop()
 	for {
-		if n, err := s.Prune(ctx, s.clock.Now().Add(-s.retention)); err != nil && ctx.Err() == nil {
-			s.log.Error("the audit log could not be pruned", "err", err)
-		} else if n > 0 {
-			s.log.Info("the audit log was pruned", "entries", n)
+		if s.hooksRetention > 0 {
+			if n, err := s.PruneWebhooks(ctx, s.clock.Now().Add(-s.hooksRetention)); err != nil && ctx.Err() == nil {
+				s.log.Error("old deliveries of webhooks could not be removed", "err", err)
+			} else if n > 0 {
+				s.log.Info("old deliveries of webhooks and their attempts were removed", "rows", n)
+			}
+		}
+		if s.retention > 0 {
+			if n, err := s.Prune(ctx, s.clock.Now().Add(-s.retention)); err != nil && ctx.Err() == nil {
+				s.log.Error("the audit log could not be pruned", "err", err)
+			} else if n > 0 {
+				s.log.Info("the audit log was pruned", "entries", n)
+			}
 		}
 		select {
 		case <-t.C:

@@ -36,6 +36,9 @@ type Config struct {
 	// VerifyingKeys check the signatures of checkpoints beside the SigningKey's own: those of keys that have signed
 	// before, and those of a server whose log is only read. Without any key signatures are not checked.
 	VerifyingKeys []ed25519.PublicKey
+	// WebhookRetention is how long attempts to deliver webhooks are kept, and deliveries that have arrived, which can be
+	// retried until then; 0: 30 days; negative: for ever.
+	WebhookRetention time.Duration
 	// EncryptionKeys encrypt the secrets of webhooks: the first encrypts, all can read. Each has at least 16
 	// characters. Without one secrets are kept as they are.
 	EncryptionKeys []string
@@ -43,6 +46,8 @@ type Config struct {
 	clock clock.Clock // nil: the system's
 	times jobTimes    // zero: those of defaultTimes
 }
+
+const defaultWebhookRetention = 30 * 24 * time.Hour
 
 // Store keeps what has to last, and runs jobs. Its methods are safe for concurrent use.
 type Store struct {
@@ -62,10 +67,11 @@ type Store struct {
 	news    chan struct{} // holds one when there may be events to hand on
 	goOn    chan string   // webhooks that are paused no more
 	// retention is for how long the audit log keeps entries, and key signs for those that it does not. Others verify too.
-	retention time.Duration
-	key       ed25519.PrivateKey
-	others    []ed25519.PublicKey
-	readOnly  bool
+	hooksRetention time.Duration // of what webhooks have got; not positive: for ever
+	retention      time.Duration
+	key            ed25519.PrivateKey
+	others         []ed25519.PublicKey
+	readOnly       bool
 
 	// Set by Run, before anything is committed.
 	own         []herald.DurableHandler
@@ -116,7 +122,8 @@ func OpenReadOnly(ctx context.Context, storeURL string, config Config) (*Store, 
 func newStore(config Config) (*Store, error) {
 	s := &Store{
 		log: config.Logger, clock: config.clock, times: cmp.Or(config.times, defaultTimes), self: uuid.NewString(), news: make(chan struct{}, 1), goOn: make(chan string, 100),
-		retention: config.AuditRetention, key: config.SigningKey, others: config.VerifyingKeys,
+		hooksRetention: cmp.Or(config.WebhookRetention, defaultWebhookRetention),
+		retention:      config.AuditRetention, key: config.SigningKey, others: config.VerifyingKeys,
 	}
 	if s.retention < 0 || s.retention > 0 && s.key == nil {
 		return nil, errors.New("AuditRetention must be positive, and needs a SigningKey")

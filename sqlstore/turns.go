@@ -73,7 +73,9 @@ func (s *Store) wakeAgain(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			}
-			err := s.db.write(ctx, func(t tx) error { return s.wakeDeliveries(ctx, t, id) })
+			err := step(ctx, func(ctx context.Context) error {
+				return s.db.write(ctx, func(t tx) error { return s.wakeDeliveries(ctx, t, id) })
+			})
 			if err != nil && ctx.Err() == nil {
 				s.log.Warn("deliveries to a webhook that was paused may wait for a minute", "webhook", id, "err", err)
 			}

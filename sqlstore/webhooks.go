@@ -133,6 +133,7 @@ func (s *Store) ChangeWebhook(
 	var refused error
 	goesOn := false
 	err = s.db.write(ctx, func(t tx) (err error) {
+		refused, goesOn = nil, false
 		lock := ""
 		if s.dialect == postgres {
 			lock = " FOR UPDATE"

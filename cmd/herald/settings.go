@@ -53,6 +53,7 @@ type options struct {
 	auditRetention     time.Duration
 	auditSigningKeys   []ed25519.PrivateKey // the first signs, all verify
 	auditVerifyingKeys []ed25519.PublicKey
+	webhookRetention   time.Duration
 
 	logLevel  slog.Level
 	logFormat string
@@ -61,7 +62,10 @@ type options struct {
 // storeConfig is what the store is told.
 func (o *options) storeConfig() sqlstore.Config {
 	c := sqlstore.Config{
-		EncryptionKeys: o.encryptionKeys, AuditRetention: o.auditRetention, VerifyingKeys: slices.Clone(o.auditVerifyingKeys),
+		EncryptionKeys: o.encryptionKeys, AuditRetention: o.auditRetention, WebhookRetention: o.webhookRetention, VerifyingKeys: slices.Clone(o.auditVerifyingKeys),
+	}
+	if c.WebhookRetention == 0 {
+		c.WebhookRetention = -1 // for ever
 	}
 	for i, key := range o.auditSigningKeys {
 		if i == 0 {

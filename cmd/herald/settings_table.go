@@ -308,6 +308,11 @@ var webhooks = grouped("Webhooks",
 		put:   into(asDelays, func(o *options) *[]time.Duration { return &o.herald.Webhooks.Retry }),
 	},
 	setting{
+		key: "webhook_retention", def: "720h",
+		help: "How long attempts are kept, and deliveries that have arrived, which can be retried until then; 0 for ever.",
+		put:  into(asDurationOrNone, func(o *options) *time.Duration { return &o.webhookRetention }),
+	},
+	setting{
 		key: "encryption_key", list: true, secret: true,
 		help: "Keys that encrypt the secrets of webhooks in the store, comma-separated: the first encrypts, all can read.",
 		put:  into(asEncryptionKeys, func(o *options) *[]string { return &o.encryptionKeys }),

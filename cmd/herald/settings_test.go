@@ -85,6 +85,7 @@ func TestEverySettingReachesItsPlace(t *testing.T) {
 		"webhook_retry":            {"1s, 2m", func(o *options) any { return o.herald.Webhooks.Retry }, []time.Duration{time.Second, 2 * time.Minute}},
 		"encryption_key":           {secret1 + "," + secret2, func(o *options) any { return o.encryptionKeys }, []string{secret1, secret2}},
 		"store_url":                {"postgres://p.example.com/herald", func(o *options) any { return o.storeURL }, "postgres://p.example.com/herald"},
+		"webhook_retention":        {"24h", func(o *options) any { return o.webhookRetention }, 24 * time.Hour},
 		"audit_retention":          {"2160h", func(o *options) any { return o.auditRetention }, 90 * 24 * time.Hour},
 		"audit_signing_key":        {signingKey(1) + "," + signingKey(2), func(o *options) any { return o.auditSigningKeys }, []ed25519.PrivateKey{privateKey(1), privateKey(2)}},
 		"audit_verifying_key":      {verifyingKey(3) + "," + verifyingKey(4), func(o *options) any { return o.auditVerifyingKeys }, []ed25519.PublicKey{publicKey(3), publicKey(4)}},
