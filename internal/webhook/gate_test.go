@@ -101,7 +101,7 @@ func TestRate(t *testing.T) {
 		if room := g.Room(time.Second); len(room) != 0 {
 			t.Errorf("there is room for %v, want for none before 10 s are over", room)
 		}
-		time.Sleep(9 * time.Second)
+		<-time.After(9 * time.Second)
 		if room := g.Room(time.Second); room["slow"] != 1 {
 			t.Errorf("there is room for %v, want for one within a second", room)
 		}
@@ -124,7 +124,7 @@ func TestWhoWasSentAwayIsCalled(t *testing.T) {
 		if room := g.Room(time.Second); len(room) != 0 {
 			t.Errorf("there is room for %v, want for none", room)
 		}
-		time.Sleep(8 * time.Second)
+		<-time.After(8 * time.Second)
 		for _, l := range leave[:3] { // which take 8 s each, on the average of the last 8 about 2.6
 			l()
 		}
@@ -146,7 +146,7 @@ func TestWhoWasSentAwayIsCalled(t *testing.T) {
 		if !g.IsFull("e") {
 			t.Error("who was just sent away may not be there yet, and is forgotten")
 		}
-		time.Sleep(holdAtLeast)
+		<-time.After(holdAtLeast)
 		g.Called("e")
 		leave[3]()
 		if len(g.gates) != 0 {
