@@ -109,7 +109,7 @@ func (s *Server) checkPlanning() error {
 		return errNoStore()
 	}
 	if s.state.Load() != phaseNew {
-		return refuse(CodeConflict, "what a server does in the background is said before it runs")
+		return refuse(CodeConflict, "handlers of jobs and schedules are registered before Run is called")
 	}
 	return nil
 }

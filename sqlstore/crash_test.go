@@ -88,8 +88,14 @@ func (b *book) awaitMore(t *testing.T) {
 // settle waits until a server that publishes no more has done all that was left to do, and looks at that.
 func (b *book) settle(t *testing.T, p *process) {
 	t.Helper()
-	s := open1(t, b.storeURL)
+	s, err := OpenReadOnly(t.Context(), b.storeURL, Config{Logger: testLogger(t)})
+	if err != nil {
+		t.Fatalf("OpenReadOnly: %v", err)
+	}
 	b.awaitDrained(t, s)
 	p.end(t)
 	b.check(t, s)
+	if err := s.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
 }

@@ -193,6 +193,15 @@ func runStore(t testing.TB, s *Store) *rig {
 	return r
 }
 
+// leave has the store be as that of a process that has ended.
+func (r *rig) leave(t testing.TB) {
+	t.Helper()
+	r.stop()
+	if err := r.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}
+
 var occurred = time.UnixMilli(1_700_000_000_000).UTC()
 
 // fact is the n-th event of a test.

@@ -41,8 +41,8 @@ func TestAFileIsReadWhereNobodyMayWrite(t *testing.T) {
 			t.Errorf("Close: %v", err)
 		}
 	})
-	if files, err := os.ReadDir(dir); len(files) != 1 || err != nil {
-		t.Errorf("got the files %v, %v, want the one", files, err)
+	if files, err := os.ReadDir(dir); len(files) != 2 || err != nil {
+		t.Errorf("got the files %v, %v, want the one and its lock", files, err)
 	}
 }
 

@@ -105,7 +105,7 @@ func TestHandOnIsInOrderAndGoesOn(t *testing.T) {
 			r.node.await(t, 6)
 			return
 		}
-		r.stop()
+		r.leave(t)
 		next := run(t, storeURL)
 		got := next.node.await(t, 3)
 		if want := []string{"evt-3", "evt-4", "evt-5"}; !slices.Equal(got[len(got)-3:], want) {
@@ -162,6 +162,9 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 			_, err := tx.exec(t.Context(), "INSERT INTO herald_schema (version) VALUES (1000)")
 			return err
 		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
 		_, err := Open(t.Context(), storeURL, Config{})

@@ -100,9 +100,9 @@ func deliveriesAgain(ctx context.Context, t tx, webhookID string, which herald.R
 
 // endDeliveries ends what waits for an endpoint as dead, with its jobs. One that runs ends when its try has, and is not
 // tried again.
-func (s *Store) endDeliveries(ctx context.Context, t tx, webhookID string) error {
+func (s *Store) endDeliveries(ctx context.Context, t tx, webhookID, why string) error {
 	const waiting = "id IN (SELECT job FROM herald_webhook_deliveries WHERE webhook = ? AND state = 'waiting')"
-	if err := s.discard(ctx, t, "the webhook is disabled", waiting, webhookID); err != nil {
+	if err := s.discard(ctx, t, why, waiting, webhookID); err != nil {
 		return err
 	}
 	if _, err := t.exec(ctx, "UPDATE river_job SET metadata = "+s.sql.cancel+" WHERE state = 'running' AND "+waiting, webhookID); err != nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/google/uuid"
 	"github.com/riverqueue/river/riverdriver"
 	driver "modernc.org/sqlite" // which it is for database/sql, too
@@ -23,6 +24,7 @@ import (
 type sqliteDB struct {
 	name            string // of the data source
 	writer, readers *sql.DB
+	lock            *flock.Flock // of the file, as long as it is open; nil: it is in memory, or only read
 }
 
 // pragmas go into the data source's name, so that every connection of a pool has them. With WAL readers and the writer
@@ -35,31 +37,53 @@ func openSQLite(ctx context.Context, path string) (*sqliteDB, error) {
 	if path == ":memory:" { // named, so that readers and the writer have the same
 		name = "file:/" + uuid.NewString() + "?vfs=memdb&" + pragmas
 	}
-	if err := makePrivate(path); err != nil {
-		return nil, fmt.Errorf("open the SQLite file %s: %w", path, err)
-	}
-	writer, err := sql.Open("sqlite", name+"&_txlock=immediate")
+	d := &sqliteDB{name: name}
+	err := d.open(ctx, path)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(fmt.Errorf("open the SQLite file %s: %w", path, err), d.close())
 	}
-	writer.SetMaxOpenConns(1)
-	writer.SetConnMaxIdleTime(0)
-	if err := writer.PingContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open the SQLite file %s: %w", path, err), writer.Close())
+	return d, nil
+}
+
+func (d *sqliteDB) open(ctx context.Context, path string) (err error) {
+	if path != ":memory:" {
+		if err := d.lockFile(path); err != nil {
+			return err
+		}
+		if err := makePrivate(path); err != nil {
+			return err
+		}
 	}
-	readers, err := openReaders(ctx, name+"&_pragma=query_only(1)")
+	if d.writer, err = sql.Open("sqlite", d.name+"&_txlock=immediate"); err != nil {
+		return err
+	}
+	d.writer.SetMaxOpenConns(1)
+	d.writer.SetConnMaxIdleTime(0)
+	if err := d.writer.PingContext(ctx); err != nil {
+		return err
+	}
+	d.readers, err = openReaders(ctx, d.name+"&_pragma=query_only(1)")
+	return err
+}
+
+// lockFile keeps other servers from the file, who would take this one for dead and give its jobs to theirs. Its own lock
+// SQLite holds only while it writes.
+func (d *sqliteDB) lockFile(path string) error {
+	lock := flock.New(path+"-lock", flock.SetPermissions(0o600))
+	mine, err := lock.TryLock()
 	if err != nil {
-		return nil, errors.Join(err, writer.Close())
+		return err
 	}
-	return &sqliteDB{name, writer, readers}, nil
+	if !mine {
+		return errors.New("another server uses it; several servers share a Postgres")
+	}
+	d.lock = lock
+	return nil
 }
 
 // makePrivate makes a file that is not there, for nobody but who runs this process: it has secrets in it. SQLite would let
 // everybody read it. The files that it puts beside have the mode of this one, and one that is there keeps its own.
 func makePrivate(path string) error {
-	if path == ":memory:" {
-		return nil
-	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
@@ -93,7 +117,7 @@ func readSQLite(ctx context.Context, path string) (*sqliteDB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the SQLite file %s: %w", path, err)
 	}
-	return &sqliteDB{name, readers, readers}, nil
+	return &sqliteDB{name: name, writer: readers, readers: readers}, nil
 }
 
 // openReaders opens connections that read, and has one of them do so.
@@ -171,7 +195,18 @@ func (d *sqliteDB) obstacle(ctx context.Context) error {
 	return err
 }
 
-func (d *sqliteDB) close() error { return errors.Join(d.readers.Close(), d.writer.Close()) }
+func (d *sqliteDB) close() error {
+	var errs []error
+	for _, db := range []*sql.DB{d.readers, d.writer} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	if d.lock != nil {
+		errs = append(errs, d.lock.Unlock())
+	}
+	return errors.Join(errs...)
+}
 
 // sqlTx is a transaction of database/sql.
 type sqlTx struct{ *sql.Tx }

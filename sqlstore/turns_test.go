@@ -54,6 +54,9 @@ func TestATurnEndsWithItsProcess(t *testing.T) {
 	if mine, err := dead.TakeTurn(t.Context(), "wh-1", time.Hour); err != nil || !mine {
 		t.Fatalf("TakeTurn: %v, %v", mine, err)
 	}
+	if err := dead.Close(); err != nil {
+		t.Fatal(err)
+	}
 	r := startJobs(t, storeURL, newJobNode(nil))
 	eventually(t, func() error {
 		if mine, err := r.TakeTurn(t.Context(), "wh-1", time.Hour); err != nil || !mine {

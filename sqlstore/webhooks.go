@@ -151,7 +151,7 @@ func (s *Store) ChangeWebhook(
 		}
 		switch {
 		case !w.Enabled:
-			err = s.endDeliveries(ctx, t, id)
+			err = s.endDeliveries(ctx, t, id, "the webhook is disabled")
 		case goesOn:
 			err = s.wakeDeliveries(ctx, t, id)
 		}
@@ -198,7 +198,7 @@ func (s *Store) RemoveWebhook(ctx context.Context, id string) (found bool, err e
 		if err := noteWebhookChange(ctx, t); err != nil { // before: what is recorded until then is there now
 			return err
 		}
-		if err := s.endDeliveries(ctx, t, id); err != nil {
+		if err := s.endDeliveries(ctx, t, id, "the webhook was removed"); err != nil {
 			return err
 		}
 		for _, table := range []string{"herald_webhook_deliveries", "herald_webhook_attempts"} {

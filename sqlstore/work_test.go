@@ -29,7 +29,7 @@ func TestAnUnknownTypeIsDead(t *testing.T) {
 			return
 		}
 		w.stopWork()
-		r.stop()
+		r.leave(t)
 		next := startJobs(t, storeURL, newJobNode(handlers{"unknown": func(context.Context, herald.Job) error { return nil }}))
 		if _, err := next.RetryJob(t.Context(), unknown.ID); err != nil {
 			t.Fatalf("RetryJob: %v", err)
@@ -48,7 +48,7 @@ func TestJobsWaitForWorkersThatAreAway(t *testing.T) {
 		worker := startJobs(t, storeURL, newJobNode(handlers{"theirs": ok}))
 		worker.awaitJob(t, worker.submit(t, newJob("theirs", "1")).ID, herald.JobCompleted)
 		worker.stopWork()
-		worker.stop()
+		worker.leave(t)
 		web := startJobs(t, storeURL, newJobNode(handlers{"mine": ok}))
 		waiting, unknown := web.submit(t, newJob("theirs", "1")), web.submit(t, newJob("unknown", "1"))
 		web.awaitJob(t, unknown.ID, herald.JobDead) // by then the other could have been
@@ -190,7 +190,7 @@ func TestShutdownLetsJobsFinish(t *testing.T) {
 		if storeURL == "sqlite::memory:" {
 			return
 		}
-		r.stop()
+		r.leave(t)
 		ok := func(context.Context, herald.Job) error { return nil }
 		next := startJobs(t, storeURL, newJobNode(handlers{"slow": ok, "polite": ok, "hung": ok}))
 		for _, id := range []int64{late.ID, polite.ID, hung.ID} {
