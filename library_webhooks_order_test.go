@@ -3,6 +3,7 @@ package herald_test
 import (
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -94,4 +95,54 @@ func TestADeadDeliveryInOrderIsRetried(t *testing.T) {
 	}
 	r.next(t)
 	eventually(t, "it is done", func() bool { return dead() == 0 })
+}
+
+// TestWhatRestsOutlivesTheProcess: what waits for a slow endpoint is called by the next one.
+func TestWhatRestsOutlivesTheProcess(t *testing.T) {
+	storeURL := "sqlite:" + filepath.Join(t.TempDir(), "herald.db")
+	ended := make(chan struct{})
+	r := receiveHooks(t, func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-ended:
+		case <-r.Context().Done():
+		}
+	})
+	const events = 30
+	t.Run("first", func(t *testing.T) {
+		srv := startHooked(t, storeURL, herald.Config{DrainTimeout: time.Millisecond})
+		createHook(t, srv, `{"url":"`+r.url+`","concurrency":1}`)
+		for i := range events {
+			publish(t, srv, herald.Event{ID: fmt.Sprint("e-", i), Payload: herald.Logout{UserID: "u-1"}})
+		}
+	})
+	close(ended)
+	startHooked(t, storeURL, herald.Config{})
+	seen := map[string]bool{}
+	for len(seen) < events {
+		seen[r.next(t).ID] = true
+	}
+}
+
+// TestAScheduleThatIsMadeLonger counts for what is queued from then on: what was queued before is dead at its last try.
+func TestAScheduleThatIsMadeLonger(t *testing.T) {
+	storeURL := "sqlite:" + filepath.Join(t.TempDir(), "herald.db")
+	r := receiveHooks(t, status(http.StatusInternalServerError))
+	hook := ""
+	t.Run("first", func(t *testing.T) {
+		srv := startHooked(t, storeURL, herald.Config{}, 100*time.Millisecond)
+		createHook(t, srv, `{"url":"`+r.url+`","paused":true}`)
+		publish(t, srv, herald.Event{ID: "e-1", Payload: herald.Logout{UserID: "u-1"}})
+	})
+	srv := startHooked(t, storeURL, herald.Config{}, time.Millisecond, time.Millisecond, time.Millisecond)
+	var page struct{ Webhooks []hookBody }
+	hooksCall(t, srv, http.MethodGet, "", "", http.StatusOK, &page)
+	hook = page.Webhooks[0].ID
+	hooksCall(t, srv, http.MethodPatch, "/"+hook, `{"paused":false}`, http.StatusOK, nil)
+	r.next(t)
+	r.next(t)
+	eventually(t, "it is dead, and can be retried", func() bool {
+		var retried struct{ Retried int }
+		hooksCall(t, srv, http.MethodPost, "/"+hook+"/retry", `{"since":"2020-01-01T00:00:00Z"}`, http.StatusAccepted, &retried)
+		return retried.Retried == 1
+	})
 }

@@ -67,7 +67,8 @@ type DeliveryTurns interface {
 	TakeTurn(ctx context.Context, webhookID string, d time.Duration) (bool, error)
 	EndTurn(ctx context.Context, webhookID string) error
 	// WakeDeliveries has jobs of deliveries run now that wait for a time of theirs and were not tried, or are due again:
-	// of each endpoint so many at most, the oldest. It returns how many there were.
+	// of each endpoint so many at most, the oldest; of one that is paused none, and where order is kept none before the
+	// oldest of all is due. It returns how many there were.
 	WakeDeliveries(ctx context.Context, most map[string]int) (woken map[string]int, err error)
 }
 

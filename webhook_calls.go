@@ -110,7 +110,7 @@ func (w *webhooks) serveChange(r *http.Request, body []byte) (webhookAnswer, err
 		if err := rd.err(); err != nil {
 			return err
 		}
-		if f.Enabled && !hook.Enabled { // it begins anew
+		if f.Enabled && !hook.Enabled || hook.Paused && !f.Paused { // it begins anew
 			f.FailingSince = time.Time{}
 		}
 		*hook = f.Webhook
@@ -119,6 +119,7 @@ func (w *webhooks) serveChange(r *http.Request, body []byte) (webhookAnswer, err
 	if err != nil {
 		return webhookAnswer{}, err
 	}
+	w.gates.Hold(hook.ID) // what waits may be delivered now
 	a := newWebhookAnswer(hook)
 	a.Warnings, err = w.warnings(r.Context(), hook.Events)
 	return a, err

@@ -27,8 +27,10 @@ const (
 	deliveriesAtOnce = 10
 	// gatePatience is how long a delivery waits where its endpoint has enough to do: it holds a worker meanwhile.
 	gatePatience = 250 * time.Millisecond
-	// restTime is how long a delivery rests that is going to be called before, unless the node that would call it dies.
+	// restTime is how long a delivery rests that is going to be called before.
 	restTime = 5 * time.Minute
+	// pausedLook is how often a delivery to a paused endpoint looks by itself whether it still is.
+	pausedLook = time.Hour
 	// storeLook is when to come back to a store that cannot serve, about.
 	storeLook = 5 * time.Second
 	// disableAfter is how long every try may fail before an endpoint is disabled.
@@ -83,6 +85,9 @@ func (w *webhooks) work(ctx context.Context, j Job) error {
 		return GiveUp(fmt.Errorf("decode the payload of %s: %w", webhookJob, err))
 	}
 	out, err := w.deliver(ctx, DeliveryKey{p.Webhook, p.Event}, j.Attempts)
+	if out.is == endAgain && j.Attempts >= j.MaxAttempts { // the schedule was shorter when it was queued
+		out.is = endDead
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return ctx.Err() // the job is given back
@@ -116,7 +121,7 @@ const (
 )
 
 var (
-	errWebhookGone     = errors.New("the webhook was removed")
+	errWebhookGone     = errors.New("the webhook was removed, or the event is not kept any more")
 	errWebhookDisabled = errors.New("the webhook is disabled")
 	errWebhookPaused   = errors.New("the webhook is paused")
 	errDeliveryEnded   = errors.New("the delivery was ended before")
@@ -170,7 +175,7 @@ func (w *webhooks) settled(d Delivery, found bool, try int) (deliveryEnd, bool) 
 	case d.State == DeliveryDead:
 		return deliveryEnd{endDead, 0, errDeliveryEnded}, true
 	case d.Webhook.Paused:
-		return rest(errWebhookPaused), true
+		return deliveryEnd{endLater, webhook.Spread(pausedLook), errWebhookPaused}, true
 	case d.Tries >= try && wait > 0: // the delivery before it has tried it, in its order
 		return deliveryEnd{endLater, wait, errNotItsTurn}, true
 	}

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 
 	"github.com/herald-events/herald"
 )
@@ -19,8 +20,27 @@ func endDelivery(ctx context.Context, t tx, j herald.Job) error {
 	return err
 }
 
-// canWait is the condition that a delivery is to an endpoint that gets what waits for it.
-const canWait = "webhook IN (SELECT id FROM herald_webhooks WHERE enabled = 1)"
+// deliveryNode has the delivery of a job that is given up be dead, whatever the reason.
+type deliveryNode struct {
+	herald.JobNode
+	store *Store
+}
+
+// RunJob implements herald.JobNode.
+func (n deliveryNode) RunJob(ctx context.Context, j herald.Job) error {
+	err := n.JobNode.RunJob(ctx, j)
+	if _, gaveUp := errors.AsType[*herald.GiveUpError](err); gaveUp {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTime)
+		defer cancel()
+		if err := n.store.db.write(ctx, func(t tx) error { return endDelivery(ctx, t, j) }); err != nil {
+			n.store.log.Warn("a delivery waits whose job is dead, until the next start", "job", j.ID, "err", err)
+		}
+	}
+	return err
+}
+
+// canWait is the condition that a delivery can be made: its event is there, and its endpoint gets what waits for it.
+const canWait = "webhook IN (SELECT id FROM herald_webhooks WHERE enabled = 1) AND EXISTS (SELECT 1 FROM herald_events WHERE id = event)"
 
 // reviveDelivery has the delivery of a job that is retried wait again, and be tried at once.
 func (s *Store) reviveDelivery(ctx context.Context, t tx, job int64) error {

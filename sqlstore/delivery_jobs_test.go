@@ -64,6 +64,14 @@ func TestADeliveryGoesWithItsJob(t *testing.T) {
 			t.Errorf("RetryDeadJobs: got %d, %v, want 1", n, err)
 		}
 		is(herald.DeliveryWaiting)
+		// Where it gets another job the dead one goes, or both would deliver.
+		if _, err := r.CancelJob(t.Context(), job.ID); err != nil {
+			t.Errorf("CancelJob: %v", err)
+		}
+		redeliver()
+		if _, found, err := r.Job(t.Context(), job.ID); found || err != nil {
+			t.Errorf("the dead job: found %v, %v", found, err)
+		}
 		// One that is lost with its job, whatever has become of that, is retried by another.
 		r.past(t, "DELETE FROM river_job")
 		redeliver()
@@ -79,6 +87,33 @@ func TestADeliveryGoesWithItsJob(t *testing.T) {
 			t.Errorf("RetryDeadJobs: got %d, %v, want 1", n, err)
 		}
 		is(herald.DeliveryDead) // of a webhook that is disabled nothing waits
+	})
+}
+
+// TestADeliveryThatIsGivenUpIsDead, for whatever reason: of a webhook that is gone or an event that is not kept nothing waits.
+func TestADeliveryThatIsGivenUpIsDead(t *testing.T) {
+	overEach(t, func(t *testing.T, storeURL string) {
+		node := newJobNode(map[string]func(context.Context, herald.Job) error{"webhook.deliver": func(context.Context, herald.Job) error {
+			return herald.GiveUp(errors.New("no"))
+		}})
+		node.plan.Queues["webhooks"] = 1
+		r := startJobs(t, storeURL, node)
+		r.addHook(t, hook("wh-1"))
+		r.record(t, event(1))
+		key := herald.DeliveryKey{WebhookID: "wh-1", EventID: "evt-1"}
+		r.awaitJob(t, r.deliveryJob(t, key).ID, herald.JobDead)
+		if got := r.state(t, key); got != herald.DeliveryDead {
+			t.Errorf("the delivery is %s, want dead", got)
+		}
+		r.past(t, "DELETE FROM herald_events")
+		if n, err := r.RetryDeadJobs(t.Context()); n != 1 || err != nil {
+			t.Errorf("RetryDeadJobs: got %d, %v, want 1", n, err)
+		}
+		waiting := -1
+		err := r.db.query(t.Context(), func(row row) error { return row.Scan(&waiting) }, "SELECT COUNT(*) FROM herald_webhook_deliveries WHERE state = 'waiting'")
+		if err != nil || waiting != 0 {
+			t.Errorf("%d deliveries wait whose event is gone (%v)", waiting, err)
+		}
 	})
 }
 

@@ -12,6 +12,9 @@ import (
 	"github.com/herald-events/herald"
 )
 
+// isLater is the condition that a job waits for a time.
+const isLater = "state IN ('scheduled', 'retryable')"
+
 // indexJobs makes what River's migrations do not, and may take away.
 func (s *Store) indexJobs(ctx context.Context) error {
 	return s.db.write(ctx, func(t tx) error {
@@ -20,7 +23,11 @@ func (s *Store) indexJobs(ctx context.Context) error {
 				return err
 			}
 		}
-		_, err := t.exec(ctx, "CREATE INDEX IF NOT EXISTS herald_job_event ON river_job ("+s.sql.event+") WHERE "+s.sql.event+" IS NOT NULL")
+		_, err := t.exec(ctx, "CREATE INDEX IF NOT EXISTS herald_job_due ON river_job (scheduled_at) WHERE "+isLater)
+		if err != nil {
+			return err
+		}
+		_, err = t.exec(ctx, "CREATE INDEX IF NOT EXISTS herald_job_event ON river_job ("+s.sql.event+") WHERE "+s.sql.event+" IS NOT NULL")
 		return err
 	})
 }

@@ -53,7 +53,7 @@ func startJobs(t testing.TB, storeURL string, node *jobNode) *jobRig {
 // startQuick is run with quick times.
 func startQuick(t testing.TB, storeURL string) *rig {
 	t.Helper()
-	s, err := Open(t.Context(), storeURL, Config{Logger: testLogger(t), times: quick})
+	s, err := Open(t.Context(), storeURL, Config{Logger: testLogger(t), times: quick, WebhookRetention: -1})
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}

@@ -164,27 +164,30 @@ func removeEvents(ctx context.Context, t tx, after, last uint64) error {
 // pruneEvents removes what was left of events whose entries are gone, where nothing waits for them any more.
 func (s *Store) pruneEvents(ctx context.Context) error {
 	from, err := s.lastCheckpoint(ctx, s.db)
-	if err != nil {
-		return storeError(err)
+	for after := uint64(0); err == nil; {
+		if after, err = s.pruneEventsAfter(ctx, after, from.seq); after == 0 {
+			break
+		}
 	}
-	for after := uint64(0); ; {
-		last := uint64(0)
-		err := s.db.query(ctx, func(r row) error { return r.Scan(&last) },
-			"SELECT COALESCE(MAX(seq), 0) FROM (SELECT seq FROM herald_events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?) AS next",
-			int64(after), int64(from.seq), pruneMany)
-		if err != nil || last == 0 {
-			return storeError(err)
-		}
-		some := false // most hours find what they have found the hour before, and need not write
-		err = s.db.query(ctx, func(row) error { some = true; return nil },
-			"SELECT 1 FROM herald_events WHERE seq > ? AND seq <= ? AND seq NOT IN ("+waitedFor+") LIMIT 1",
-			int64(after), int64(last), int64(after), int64(last))
-		if err == nil && some {
-			err = s.db.write(ctx, func(t tx) error { return removeEvents(ctx, t, after, last) })
-		}
-		if err != nil {
-			return storeError(err)
-		}
-		after = last
+	return storeError(err)
+}
+
+// pruneEventsAfter does so with some, and returns the last of them; 0: there are none.
+func (s *Store) pruneEventsAfter(ctx context.Context, after, upTo uint64) (last uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, pruneTime)
+	defer cancel()
+	err = s.db.query(ctx, func(r row) error { return r.Scan(&last) },
+		"SELECT COALESCE(MAX(seq), 0) FROM (SELECT seq FROM herald_events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?) AS next",
+		int64(after), int64(upTo), pruneMany)
+	if err != nil || last == 0 {
+		return 0, err
 	}
+	some := false // most hours find what they have found the hour before, and need not write
+	err = s.db.query(ctx, func(row) error { some = true; return nil },
+		"SELECT 1 FROM herald_events WHERE seq > ? AND seq <= ? AND seq NOT IN ("+waitedFor+") LIMIT 1",
+		int64(after), int64(last), int64(after), int64(last))
+	if err == nil && some {
+		err = s.db.write(ctx, func(t tx) error { return removeEvents(ctx, t, after, last) })
+	}
+	return last, err
 }

@@ -23,10 +23,15 @@ func (s *Store) Redeliver(ctx context.Context, webhookID string, which herald.Re
 					return err
 				}
 			}
-			if !runs {
-				d.job = s.jobOf(d.key)
-				fresh = append(fresh, d.job)
+			if runs {
+				continue
 			}
+			// The job that is dead goes: retried too, it would deliver beside the one that takes its place.
+			if _, err := t.exec(ctx, "DELETE FROM river_job WHERE id = ? AND "+isDead, d.id); err != nil {
+				return err
+			}
+			d.job = s.jobOf(d.key)
+			fresh = append(fresh, d.job)
 		}
 		if err := s.insertJobs(ctx, t, fresh); err != nil {
 			return err

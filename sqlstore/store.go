@@ -65,7 +65,6 @@ type Store struct {
 	sql     jobSQL
 	times   jobTimes
 	news    chan struct{} // holds one when there may be events to hand on
-	goOn    chan string   // webhooks that are paused no more
 	// retention is for how long the audit log keeps entries, and key signs for those that it does not. Others verify too.
 	hooksRetention time.Duration // of what webhooks have got; not positive: for ever
 	retention      time.Duration
@@ -121,7 +120,7 @@ func OpenReadOnly(ctx context.Context, storeURL string, config Config) (*Store, 
 // newStore makes a store without its database.
 func newStore(config Config) (*Store, error) {
 	s := &Store{
-		log: config.Logger, clock: config.clock, times: cmp.Or(config.times, defaultTimes), self: uuid.NewString(), news: make(chan struct{}, 1), goOn: make(chan string, 100),
+		log: config.Logger, clock: config.clock, times: cmp.Or(config.times, defaultTimes), self: uuid.NewString(), news: make(chan struct{}, 1),
 		hooksRetention: cmp.Or(config.WebhookRetention, defaultWebhookRetention),
 		retention:      config.AuditRetention, key: config.SigningKey, others: config.VerifyingKeys,
 	}
@@ -213,7 +212,6 @@ func (s *Store) Run(ctx context.Context, node herald.StoreNode) error {
 	wg.Go(func() { s.db.listen(ctx, s.wake) })
 	wg.Go(func() { s.watch(ctx) })
 	wg.Go(func() { s.prune(ctx) })
-	wg.Go(func() { s.wakeAgain(ctx) })
 	s.handOn(ctx, node)
 	return nil
 }

@@ -33,54 +33,55 @@ func (s *Store) EndTurn(ctx context.Context, webhookID string) error {
 	}))
 }
 
-// WakeDeliveries implements herald.DeliveryTurns.
+// WakeDeliveries implements herald.DeliveryTurns. Nobody waits for the writer where nothing is to be woken.
 func (s *Store) WakeDeliveries(ctx context.Context, most map[string]int) (woken map[string]int, err error) {
-	err = s.db.write(ctx, func(t tx) error {
-		woken = map[string]int{}
-		for _, id := range slices.Sorted(maps.Keys(most)) {
-			n, err := t.exec(ctx, "UPDATE river_job SET state = 'available', scheduled_at = "+s.sql.now+" WHERE state = 'scheduled' AND id IN ("+
-				"SELECT d.job FROM herald_webhook_deliveries d JOIN river_job j ON j.id = d.job WHERE d.webhook = ? AND d.state = 'waiting' "+
-				"AND d.next_at <= ? AND j.state = 'scheduled' ORDER BY d.next_at, d.seq LIMIT ?)", id, s.clock.Now().UnixMilli(), most[id])
-			if err != nil {
+	woken = map[string]int{}
+	for _, id := range slices.Sorted(maps.Keys(most)) {
+		jobs, err := s.atRest(ctx, id, most[id])
+		if err == nil && len(jobs) > 0 {
+			err = s.db.write(ctx, func(t tx) error {
+				n, err := t.exec(ctx, "UPDATE river_job SET state = 'available', scheduled_at = "+s.sql.now+
+					" WHERE state = 'scheduled' AND id IN "+marks(len(jobs)), jobs...)
+				woken[id] = int(n)
 				return err
-			}
-			woken[id] = int(n)
-		}
-		return nil
-	})
-	return woken, storeError(err)
-}
-
-// wakeDeliveries has what waits for an endpoint look again now.
-func (s *Store) wakeDeliveries(ctx context.Context, t tx, webhookID string) error {
-	_, err := t.exec(ctx, "UPDATE river_job SET state = 'available', scheduled_at = "+s.sql.now+
-		" WHERE state IN ('scheduled', 'available') AND id IN (SELECT job FROM herald_webhook_deliveries WHERE webhook = ? AND state = 'waiting' AND next_at <= ?)",
-		webhookID, s.clock.Now().UnixMilli())
-	return err
-}
-
-// wakeLater is how long it takes at most until a delivery waits that has just decided to.
-const wakeLater = time.Second
-
-// wakeAgain wakes what waits for endpoints that are paused no more a second time, until ctx ends: a delivery that has
-// still seen the pause may have begun to wait behind its end.
-func (s *Store) wakeAgain(ctx context.Context) {
-	for {
-		select {
-		case id := <-s.goOn:
-			select {
-			case <-time.After(wakeLater):
-			case <-ctx.Done():
-				return
-			}
-			err := step(ctx, func(ctx context.Context) error {
-				return s.db.write(ctx, func(t tx) error { return s.wakeDeliveries(ctx, t, id) })
 			})
-			if err != nil && ctx.Err() == nil {
-				s.log.Warn("deliveries to a webhook that was paused may wait for a minute", "webhook", id, "err", err)
-			}
-		case <-ctx.Done():
-			return
+		}
+		if err != nil {
+			return woken, storeError(err)
 		}
 	}
+	return woken, nil
+}
+
+// wakeInOrder is how many are woken where order is kept: each delivers those behind it too.
+const wakeInOrder = 2
+
+// atRest are the jobs of the oldest deliveries that rest and could be made now: of an endpoint that is paused none, and
+// where order is kept none before the first of all is due.
+func (s *Store) atRest(ctx context.Context, webhookID string, most int) (jobs []any, err error) {
+	now := s.clock.Now().UnixMilli()
+	rests := false
+	err = s.db.query(ctx, func(r row) error {
+		var ordered, first int64
+		if err := r.Scan(&ordered, &first); err != nil {
+			return err
+		}
+		if ordered != 0 {
+			most = min(most, wakeInOrder)
+		}
+		rests = ordered == 0 || first <= now
+		return nil
+	}, "SELECT w.ordered, COALESCE((SELECT d.next_at FROM herald_webhook_deliveries d WHERE d.webhook = w.id AND d.state = 'waiting' ORDER BY d.seq LIMIT 1), 0) "+
+		"FROM herald_webhooks w WHERE w.id = ? AND w.enabled = 1 AND w.paused = 0", webhookID)
+	if err != nil || !rests {
+		return nil, err
+	}
+	err = s.db.query(ctx, func(r row) error {
+		var id int64
+		err := r.Scan(&id)
+		jobs = append(jobs, id)
+		return err
+	}, "SELECT d.job FROM herald_webhook_deliveries d JOIN river_job j ON j.id = d.job WHERE d.webhook = ? AND d.state = 'waiting' "+
+		"AND d.next_at <= ? AND j.state = 'scheduled' ORDER BY d.next_at, d.seq LIMIT ?", webhookID, now, most)
+	return jobs, err
 }

@@ -71,8 +71,11 @@ func TestDeliveriesAreWoken(t *testing.T) {
 	overEach(t, func(t *testing.T, storeURL string) {
 		r := run(t, storeURL)
 		r.node.rest = time.Hour
-		r.addHook(t, hook("wh-1"))
-		r.addHook(t, hook("wh-2"))
+		for _, id := range []string{"wh-1", "wh-2"} {
+			w := hook(id)
+			w.Ordered = false
+			r.addHook(t, w)
+		}
 		const events = 5
 		for n := range events {
 			r.record(t, event(n))
@@ -104,6 +107,46 @@ func TestDeliveriesAreWoken(t *testing.T) {
 		if len(awake) != 2*events {
 			t.Errorf("%d jobs, want %d", len(awake), 2*events)
 		}
+	})
+}
+
+// TestInOrderNoneIsWokenBeforeTheFirstIsDue: each would find that, again and again.
+func TestInOrderNoneIsWokenBeforeTheFirstIsDue(t *testing.T) {
+	overEach(t, func(t *testing.T, storeURL string) {
+		r := run(t, storeURL)
+		r.node.rest = time.Hour
+		inOrder := hook("wh-1")
+		inOrder.Ordered = true
+		r.addHook(t, inOrder)
+		for n := range 5 {
+			r.record(t, event(n))
+		}
+		wake := func(want int) {
+			t.Helper()
+			if woken, err := r.WakeDeliveries(t.Context(), map[string]int{"wh-1": 100}); err != nil || woken["wh-1"] != want {
+				t.Errorf("got %v, %v, want %d", woken, err, want)
+			}
+		}
+		try := func(n int, then herald.Delivered) {
+			t.Helper()
+			a := herald.WebhookAttempt{ID: fmt.Sprint("att-", n), Key: herald.DeliveryKey{WebhookID: "wh-1", EventID: "evt-0"}, Try: n, At: occurred}
+			if err := r.Tried(t.Context(), a, then); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pause := func(paused bool) {
+			t.Helper()
+			if _, _, err := r.ChangeWebhook(t.Context(), "wh-1", func(w *herald.Webhook) error { w.Paused = paused; return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		try(1, herald.Delivered{State: herald.DeliveryWaiting, NextTry: time.Now().Add(time.Hour)})
+		wake(0)
+		try(2, herald.Delivered{State: herald.DeliveryDone})
+		pause(true)
+		wake(0)
+		pause(false)
+		wake(wakeInOrder)
 	})
 }
 

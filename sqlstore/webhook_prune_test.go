@@ -11,9 +11,7 @@ import (
 // TestOldDeliveriesArePruned: those that have arrived, with all attempts, and nothing that waits, is dead or is newer.
 func TestOldDeliveriesArePruned(t *testing.T) {
 	overEach(t, func(t *testing.T, storeURL string) {
-		s := open1(t, storeURL)
-		s.hooksRetention = -1 // it is this test that prunes
-		r := runStore(t, s)
+		r := run(t, storeURL)
 		r.addHook(t, hook("wh-1"))
 		const events = 2*pruneMany + 10
 		for n := range events {

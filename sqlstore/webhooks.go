@@ -131,32 +131,21 @@ func (s *Store) ChangeWebhook(
 	ctx context.Context, id string, change func(*herald.Webhook) error, events ...herald.Event,
 ) (w herald.Webhook, found bool, err error) {
 	var refused error
-	goesOn := false
 	err = s.db.write(ctx, func(t tx) (err error) {
-		refused, goesOn = nil, false
-		lock := ""
-		if s.dialect == postgres {
-			lock = " FOR UPDATE"
-		}
-		if w, found, err = s.webhook(ctx, t, id, lock); err != nil || !found {
+		refused = nil
+		if w, found, err = s.webhook(ctx, t, id, s.forUpdate()); err != nil || !found {
 			return err
 		}
-		goesOn = w.Paused
 		if refused = change(&w); refused != nil {
 			return refused
 		}
-		goesOn = goesOn && !w.Paused
 		if err := s.replaceWebhook(ctx, t, &w); err != nil {
 			return err
 		}
-		switch {
-		case !w.Enabled:
-			err = s.endDeliveries(ctx, t, id, "the webhook is disabled")
-		case goesOn:
-			err = s.wakeDeliveries(ctx, t, id)
-		}
-		if err != nil {
-			return err
+		if !w.Enabled {
+			if err := s.endDeliveries(ctx, t, id, "the webhook is disabled"); err != nil {
+				return err
+			}
 		}
 		return s.putOutOwn(ctx, t, events)
 	})
@@ -166,13 +155,15 @@ func (s *Store) ChangeWebhook(
 	if err == nil && len(events) > 0 {
 		s.wake()
 	}
-	if err == nil && goesOn {
-		select {
-		case s.goOn <- id:
-		default: // there are many, and each delivery looks by itself, too
-		}
-	}
 	return w, found, storeError(err)
+}
+
+// forUpdate has a query lock its rows. In SQLite there is only one that writes.
+func (s *Store) forUpdate() string {
+	if s.dialect == postgres {
+		return " FOR UPDATE"
+	}
+	return ""
 }
 
 func (s *Store) replaceWebhook(ctx context.Context, t tx, w *herald.Webhook) error {
@@ -243,7 +234,7 @@ func (s *Store) SealSecrets(ctx context.Context) error {
 			if !isStale {
 				continue
 			}
-			w, _, err := s.webhook(ctx, t, id, "")
+			w, _, err := s.webhook(ctx, t, id, s.forUpdate())
 			if err != nil {
 				return err
 			}

@@ -98,7 +98,7 @@ func (s *Store) runJobs(ctx context.Context, node herald.JobNode, plan herald.Jo
 		return nil
 	}
 	for {
-		stop, err := s.queue.start(ctx, s.self, node)
+		stop, err := s.queue.start(ctx, s.self, deliveryNode{node, s})
 		if err == nil {
 			<-ctx.Done()
 			return stop()
@@ -251,7 +251,7 @@ func lastFailure(why string) (string, error) {
 // promote puts jobs whose time comes where they are looked for.
 func (s *Store) promote(ctx context.Context) error {
 	return s.db.write(ctx, func(t tx) error {
-		_, err := t.exec(ctx, "UPDATE river_job SET state = 'available' WHERE state IN ('scheduled', 'retryable') AND scheduled_at <= "+
+		_, err := t.exec(ctx, "UPDATE river_job SET state = 'available' WHERE "+isLater+" AND scheduled_at <= "+
 			fmt.Sprintf(s.sql.later, fmt.Sprint(promoteAhead.Seconds())))
 		return err
 	})

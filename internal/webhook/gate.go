@@ -39,7 +39,8 @@ type gate struct {
 	took    time.Duration   // inside, of the last few on average
 	last    time.Duration   // the same of the last one
 	waiting []chan struct{} // in the order in which they came; closed for who may enter, and is inside then
-	refused time.Time       // when somebody was last sent away who has to be called; zero: nobody has
+	held    time.Time       // when somebody was last sent away who has to be called; zero: nobody has
+	full    bool            // that was since there was no room
 }
 
 // maxWaiting is how many wait at one gate at most: they hold workers, and those are all endpoints'.
@@ -81,7 +82,8 @@ func (g *Gates) join(endpoint string, limits Limits) (turn chan struct{}, err er
 	case len(e.waiting) < maxWaiting && e.wait() <= g.patience:
 		e.waiting = append(e.waiting, turn)
 	default:
-		e.refused = time.Now()
+		e.hold(time.Now())
+		e.full = true
 		return nil, ErrFull
 	}
 	return turn, nil
@@ -138,7 +140,7 @@ func (g *Gates) await(ctx context.Context, endpoint string, turn chan struct{}) 
 		return nil // its turn came meanwhile
 	}
 	if errors.Is(err, ErrFull) {
-		g.Hold(endpoint)
+		g.fill(endpoint)
 	}
 	return err
 }
@@ -172,7 +174,7 @@ func (g *Gates) pace(ctx context.Context, endpoint string) error {
 	}
 	if wait > g.patience {
 		reserved.Cancel()
-		g.Hold(endpoint)
+		g.fill(endpoint)
 		return ErrFull
 	}
 	due := time.NewTimer(wait)
@@ -201,16 +203,38 @@ func (g *Gates) leave(endpoint string, took time.Duration) {
 		e.waiting = e.waiting[1:]
 		e.inside++
 	}
-	if e.inside == 0 && e.refused.IsZero() && e.limiter == nil { // a limiter has to remember
+	if e.inside == 0 && e.held.IsZero() && e.limiter == nil { // a limiter has to remember
 		delete(g.gates, endpoint)
 	}
 }
 
-// Hold notes that somebody waits elsewhere who is to be called when there is room.
+// fill notes that somebody was sent away since there is no room.
+func (g *Gates) fill(endpoint string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	e := g.gate(endpoint)
+	e.hold(time.Now())
+	e.full = true
+}
+
+// Hold notes that somebody waits elsewhere, or is about to, who is to be called when there is room.
 func (g *Gates) Hold(endpoint string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.gate(endpoint).refused = time.Now()
+	g.gate(endpoint).hold(time.Now())
+}
+
+// Look has those be called who may wait elsewhere, if there are any.
+func (g *Gates) Look(endpoint string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.gate(endpoint).hold(time.Now().Add(-holdAtLeast))
+}
+
+func (e *gate) hold(at time.Time) {
+	if at.After(e.held) {
+		e.held = at
+	}
 }
 
 // IsFull tells whether somebody waits elsewhere already: who comes now need not try.
@@ -218,7 +242,7 @@ func (g *Gates) IsFull(endpoint string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	e := g.gates[endpoint]
-	return e != nil && !e.refused.IsZero()
+	return e != nil && e.full
 }
 
 // maxCalled bounds how many are called to one gate at once.
@@ -230,7 +254,7 @@ func (g *Gates) Room(within time.Duration) map[string]int {
 	defer g.mu.Unlock()
 	var room map[string]int
 	for endpoint, e := range g.gates {
-		if e.refused.IsZero() {
+		if e.held.IsZero() {
 			continue
 		}
 		if n := e.room(within); n > 0 {
@@ -263,10 +287,10 @@ func (g *Gates) Called(endpoint string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	e := g.gates[endpoint]
-	if e == nil || time.Since(e.refused) < holdAtLeast {
+	if e == nil || time.Since(e.held) < holdAtLeast {
 		return
 	}
-	e.refused = time.Time{}
+	e.held, e.full = time.Time{}, false
 	if e.inside == 0 && len(e.waiting) == 0 && e.limiter == nil {
 		delete(g.gates, endpoint)
 	}

@@ -143,10 +143,15 @@ func TestWhoWasSentAwayIsCalled(t *testing.T) {
 		}
 		g.Hold("e")
 		g.Called("e")
-		if !g.IsFull("e") {
-			t.Error("who was just sent away may not be there yet, and is forgotten")
+		if room := g.Room(0); room["e"] != 3 || g.IsFull("e") {
+			t.Errorf("there is room for %v, want for 3: who was just sent away may not be there yet", room)
 		}
 		<-time.After(holdAtLeast)
+		g.Called("e")
+		g.Look("e")
+		if room := g.Room(0); room["e"] != 3 {
+			t.Errorf("there is room for %v, want for 3", room)
+		}
 		g.Called("e")
 		leave[3]()
 		if len(g.gates) != 0 {
