@@ -6,8 +6,13 @@ import (
 	"github.com/herald-events/herald"
 )
 
-// Redeliver implements herald.Deliveries.
+// Redeliver implements herald.Deliveries. Before the store runs it waits for that.
 func (s *Store) Redeliver(ctx context.Context, webhookID string, which herald.Redelivery) (n int, err error) {
+	select {
+	case <-s.began:
+	case <-ctx.Done():
+		return 0, storeError(ctx.Err())
+	}
 	var fresh []*job
 	err = s.db.write(ctx, func(t tx) error {
 		n, fresh = 0, nil
@@ -101,32 +106,4 @@ func deliveriesAgain(ctx context.Context, t tx, webhookID string, which herald.R
 		return err
 	}, query, args...)
 	return all, err
-}
-
-// endDeliveries ends what waits for an endpoint as dead, with its jobs. One that runs ends when its try has, and is not
-// tried again.
-func (s *Store) endDeliveries(ctx context.Context, t tx, webhookID, why string) error {
-	const waiting = "id IN (SELECT job FROM herald_webhook_deliveries WHERE webhook = ? AND state = 'waiting')"
-	if err := s.discard(ctx, t, why, waiting, webhookID); err != nil {
-		return err
-	}
-	if _, err := t.exec(ctx, "UPDATE river_job SET metadata = "+s.sql.cancel+" WHERE state = 'running' AND "+waiting, webhookID); err != nil {
-		return err
-	}
-	_, err := t.exec(ctx, "UPDATE herald_webhook_deliveries SET state = 'dead', next_at = 0 WHERE webhook = ? AND state = 'waiting'", webhookID)
-	return err
-}
-
-// isIdle is the condition that a job waits to be run.
-const isIdle = "state IN ('available', 'scheduled', 'pending', 'retryable')"
-
-// discard has jobs that wait be dead.
-func (s *Store) discard(ctx context.Context, t tx, why, which string, args ...any) error {
-	failure, err := lastFailure(why)
-	if err != nil {
-		return err
-	}
-	_, err = t.exec(ctx, "UPDATE river_job SET state = 'discarded', finalized_at = "+s.sql.now+", errors = "+s.sql.addError+
-		" WHERE "+isIdle+" AND "+which, append([]any{failure}, args...)...)
-	return err
 }

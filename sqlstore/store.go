@@ -72,7 +72,8 @@ type Store struct {
 	others         []ed25519.PublicKey
 	readOnly       bool
 
-	// Set by Run, before anything is committed.
+	// Set by Run, before anything is committed, and before began is closed.
+	began       chan struct{}
 	own         []herald.DurableHandler
 	deliveryJob func(webhookID string) herald.NewJob
 
@@ -120,7 +121,7 @@ func OpenReadOnly(ctx context.Context, storeURL string, config Config) (*Store, 
 // newStore makes a store without its database.
 func newStore(config Config) (*Store, error) {
 	s := &Store{
-		log: config.Logger, clock: config.clock, times: cmp.Or(config.times, defaultTimes), self: uuid.NewString(), news: make(chan struct{}, 1),
+		log: config.Logger, clock: config.clock, times: cmp.Or(config.times, defaultTimes), self: uuid.NewString(), news: make(chan struct{}, 1), began: make(chan struct{}),
 		hooksRetention: cmp.Or(config.WebhookRetention, defaultWebhookRetention),
 		retention:      config.AuditRetention, key: config.SigningKey, others: config.VerifyingKeys,
 	}
@@ -207,6 +208,7 @@ func (s *Store) Run(ctx context.Context, node herald.StoreNode) error {
 		s.log.Warn("secrets are not encrypted with the newest key", "err", err)
 	}
 	s.own, s.deliveryJob = node.Durable(), node.DeliveryJob
+	close(s.began)
 	wg.Go(func() { s.commits.run(ctx) })
 	wg.Go(func() { s.tried.run(ctx) })
 	wg.Go(func() { s.db.listen(ctx, s.wake) })

@@ -142,20 +142,23 @@ func (s *Store) ChangeWebhook(
 		if err := s.replaceWebhook(ctx, t, &w); err != nil {
 			return err
 		}
-		if !w.Enabled {
-			if err := s.endDeliveries(ctx, t, id, "the webhook is disabled"); err != nil {
-				return err
-			}
-		}
 		return s.putOutOwn(ctx, t, events)
 	})
 	if refused != nil {
 		return w, found, refused
 	}
-	if err == nil && len(events) > 0 {
+	if err != nil || !found {
+		return w, found, storeError(err)
+	}
+	if len(events) > 0 {
 		s.wake()
 	}
-	return w, found, storeError(err)
+	if !w.Enabled {
+		if err := s.endDeliveries(ctx, id, "the webhook is disabled"); err != nil { // what is left ends when it is worked
+			s.log.Warn("deliveries to a webhook that is disabled still wait", "webhook", id, "err", err)
+		}
+	}
+	return w, true, nil
 }
 
 // forUpdate has a query lock its rows. In SQLite there is only one that writes.
@@ -177,29 +180,6 @@ func (s *Store) replaceWebhook(ctx context.Context, t tx, w *herald.Webhook) err
 		return err
 	}
 	return noteWebhookChange(ctx, t)
-}
-
-// RemoveWebhook implements herald.Webhooks.
-func (s *Store) RemoveWebhook(ctx context.Context, id string) (found bool, err error) {
-	err = s.db.write(ctx, func(t tx) error {
-		n, err := t.exec(ctx, "DELETE FROM herald_webhooks WHERE id = ?", id)
-		if found = n > 0; err != nil || !found {
-			return err
-		}
-		if err := noteWebhookChange(ctx, t); err != nil { // before: what is recorded until then is there now
-			return err
-		}
-		if err := s.endDeliveries(ctx, t, id, "the webhook was removed"); err != nil {
-			return err
-		}
-		for _, table := range []string{"herald_webhook_deliveries", "herald_webhook_attempts"} {
-			if _, err := t.exec(ctx, "DELETE FROM "+table+" WHERE webhook = ?", id); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return found, storeError(err)
 }
 
 // SealSecrets encrypts with the first key what is not, so that a key that is taken out of the list is needed no more.

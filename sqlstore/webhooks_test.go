@@ -160,6 +160,54 @@ func TestAttemptsAndWhatTheyMake(t *testing.T) {
 	})
 }
 
+// TestABacklogEndsInPieces, with the webhook, be it disabled or removed.
+func TestABacklogEndsInPieces(t *testing.T) {
+	overEach(t, func(t *testing.T, storeURL string) {
+		r := run(t, storeURL)
+		const many = 2*endMany + 10
+		for n, id := range []string{"wh-1", "wh-2"} {
+			r.addHook(t, hook(id))
+			r.fillBacklog(t, id, many, n*many)
+		}
+		if _, _, err := r.ChangeWebhook(t.Context(), "wh-1", func(w *herald.Webhook) error { w.Enabled = false; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if found, err := r.RemoveWebhook(t.Context(), "wh-2"); !found || err != nil {
+			t.Fatalf("RemoveWebhook: %v, %v", found, err)
+		}
+		var dead, deliveries, jobs int
+		err := r.db.query(t.Context(), func(row row) error { return row.Scan(&dead, &deliveries, &jobs) },
+			"SELECT (SELECT COUNT(*) FROM herald_webhook_deliveries WHERE webhook = 'wh-1' AND state = 'dead'), "+
+				"(SELECT COUNT(*) FROM herald_webhook_deliveries), (SELECT COUNT(*) FROM river_job WHERE state = 'discarded')")
+		if err != nil || dead != many || deliveries != many || jobs != 2*many {
+			t.Errorf("%d deliveries are dead of %d, and %d jobs (%v), want %d, %d and %d", dead, deliveries, jobs, err, many, many, 2*many)
+		}
+	})
+}
+
+// fillBacklog has so many deliveries wait, numbered from a number on.
+func (r *rig) fillBacklog(t *testing.T, id string, many, from int) {
+	t.Helper()
+	<-r.began
+	err := r.db.write(t.Context(), func(x tx) error {
+		var jobs []*job
+		for n := range many {
+			jobs = append(jobs, r.jobOf(herald.DeliveryKey{WebhookID: id, EventID: fmt.Sprint("evt-", from+n)}))
+		}
+		if err := r.insertJobs(t.Context(), x, jobs); err != nil {
+			return err
+		}
+		var rows [][]any
+		for n, j := range jobs {
+			rows = append(rows, []any{id, fmt.Sprint("evt-", from+n), from + n, "waiting", 0, 0, 0, j.row.ID})
+		}
+		return insert(t.Context(), x, "herald_webhook_deliveries", deliveryColumns, rows, "")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestDisablingEndsWhatWaits: deliveries and jobs are dead, and are not made of what comes then.
 func TestDisablingEndsWhatWaits(t *testing.T) {
 	overEach(t, func(t *testing.T, storeURL string) {
