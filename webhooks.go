@@ -20,13 +20,13 @@ const (
 	webhookQueue = "webhooks"
 	// deliveriesOfNode is how many deliveries a node works at once, to all endpoints: those that wait for their turn too.
 	// It is many times what one endpoint gets, so that several that are slow leave room for the others.
-	deliveriesOfNode = 500
+	deliveriesOfNode = 200
 	// deliveryTime is what a job may take: one try, or in order several.
 	deliveryTime = 10 * time.Minute
 	// deliveriesAtOnce is how many deliveries to one endpoint a node runs at once, unless it is told otherwise.
 	deliveriesAtOnce = 10
 	// gatePatience is how long a delivery waits where its endpoint has enough to do: it holds a worker meanwhile.
-	gatePatience = 250 * time.Millisecond
+	gatePatience = 500 * time.Millisecond
 	// restTime is how long a delivery rests that is going to be called before.
 	restTime = 5 * time.Minute
 	// pausedLook is how often a delivery to a paused endpoint looks by itself whether it still is.
@@ -72,7 +72,7 @@ func (w *webhooks) handle() error {
 // DeliveryJob implements StoreNode.
 func (n storeNode) DeliveryJob(webhookID string) NewJob {
 	j := n.work.handlers[webhookJob].defaults
-	if n.hooks.gates.IsFull(webhookID) {
+	if n.hooks.gates.HoldIfFull(webhookID) {
 		j.RunAt = n.config.clock.Now().Add(restTime)
 	}
 	return j

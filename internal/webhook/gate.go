@@ -237,16 +237,20 @@ func (e *gate) hold(at time.Time) {
 	}
 }
 
-// IsFull tells whether somebody waits elsewhere already: who comes now need not try.
-func (g *Gates) IsFull(endpoint string) bool {
+// HoldIfFull is Hold where others were sent away before, and there is still no room: who comes now need not try.
+func (g *Gates) HoldIfFull(endpoint string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	e := g.gates[endpoint]
-	return e != nil && e.full
+	if e == nil || !e.full || e.inside < e.limits.Concurrency && (e.limiter == nil || e.limiter.Tokens() >= 1) {
+		return false
+	}
+	e.hold(time.Now())
+	return true
 }
 
 // maxCalled bounds how many are called to one gate at once.
-const maxCalled = 500
+const maxCalled = 1000
 
 // Room is how many of those who were sent away each gate has room for within a time.
 func (g *Gates) Room(within time.Duration) map[string]int {

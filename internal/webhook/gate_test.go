@@ -118,19 +118,23 @@ func TestWhoWasSentAwayIsCalled(t *testing.T) {
 		for range 4 {
 			leave = append(leave, enter(t, g, "e", limits))
 		}
-		if _, err := g.Enter(t.Context(), "e", limits); !errors.Is(err, ErrFull) || !g.IsFull("e") {
-			t.Fatalf("got %v, and full: %v", err, g.IsFull("e"))
+		if _, err := g.Enter(t.Context(), "e", limits); !errors.Is(err, ErrFull) || !g.HoldIfFull("e") {
+			t.Fatalf("got %v, and full: %v", err, g.HoldIfFull("e"))
 		}
 		if room := g.Room(time.Second); len(room) != 0 {
 			t.Errorf("there is room for %v, want for none", room)
 		}
 		<-time.After(8 * time.Second)
+		if !g.HoldIfFull("e") {
+			t.Error("there is room while all are inside")
+		}
 		for _, l := range leave[:3] { // which take 8 s each, on the average of the last 8 about 2.6
 			l()
 		}
-		if room := g.Room(0); room["e"] != 3 {
+		if room := g.Room(0); room["e"] != 3 || g.HoldIfFull("e") {
 			t.Errorf("there is room for %v, want for 3", room)
 		}
+		<-time.After(holdAtLeast)
 		if room := g.Room(2700 * time.Millisecond); room["e"] != 7 {
 			t.Errorf("there is room for %v in the time of one, want for 4 more", room)
 		}
@@ -138,12 +142,12 @@ func TestWhoWasSentAwayIsCalled(t *testing.T) {
 			t.Errorf("there is room for %v, want for %d at most", room, maxCalled)
 		}
 		g.Called("e")
-		if g.IsFull("e") {
+		if g.HoldIfFull("e") {
 			t.Error("somebody is to be called, and nobody was there")
 		}
 		g.Hold("e")
 		g.Called("e")
-		if room := g.Room(0); room["e"] != 3 || g.IsFull("e") {
+		if room := g.Room(0); room["e"] != 3 || g.HoldIfFull("e") {
 			t.Errorf("there is room for %v, want for 3: who was just sent away may not be there yet", room)
 		}
 		<-time.After(holdAtLeast)
