@@ -27,7 +27,11 @@ func (n storeNode) RunJob(ctx context.Context, j Job) error {
 	}
 	n.metrics.jobs.WithLabelValues(j.Type, outcomeOf(err)).Inc()
 	if err != nil && j.Type != webhookJob && !errors.Is(context.Cause(ctx), context.Canceled) {
-		n.log.Warn("job failed", "job", j.ID, "type", j.Type, "attempt", j.Attempts, "of", j.MaxAttempts, "err", err)
+		what := "job failed, and is tried again"
+		if _, gaveUp := errors.AsType[*GiveUpError](err); gaveUp || j.Attempts >= j.MaxAttempts {
+			what = "job failed, and is dead"
+		}
+		n.log.Warn(what, "job", j.ID, "type", j.Type, "attempt", j.Attempts, "of", j.MaxAttempts, "err", err)
 	}
 	return err
 }

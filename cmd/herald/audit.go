@@ -52,7 +52,11 @@ func (c *auditVerifyCommand) Run(ctx context.Context, p process, line commandLin
 	if err := errors.Join(err, store.Close()); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(p.stdout, "%d entries, the chain is whole.\n", n); err != nil || checkpoints == 0 {
+	entries := "entries"
+	if n == 1 {
+		entries = "entry"
+	}
+	if _, err := fmt.Fprintf(p.stdout, "%d %s, the chain is whole.\n", n, entries); err != nil || checkpoints == 0 {
 		return err
 	}
 	if !o.hasVerifyingKey() {
