@@ -63,7 +63,8 @@ func (s *Store) handOnAll(ctx context.Context, node herald.StoreNode, l *lease) 
 		if err != nil || !held {
 			return err
 		}
-		if err := s.emptyOutbox(ctx, node); err != nil {
+		more, err := s.recordOutbox(ctx, node)
+		if err != nil {
 			return err
 		}
 		var (
@@ -74,8 +75,11 @@ func (s *Store) handOnAll(ctx context.Context, node herald.StoreNode, l *lease) 
 			events, last, err = s.eventsAfter(ctx, l.at, handOnMany)
 			return err
 		})
-		if err != nil || len(events) == 0 {
+		if err != nil || len(events) == 0 && !more {
 			return err
+		}
+		if len(events) == 0 {
+			continue
 		}
 		if err := node.Deliver(ctx, events); err != nil {
 			return err

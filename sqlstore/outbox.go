@@ -110,32 +110,26 @@ type takenOut struct {
 	jobs  []*job
 }
 
-// emptyOutbox records what applications have committed, in its order, until nothing is left.
-func (s *Store) emptyOutbox(ctx context.Context, node herald.StoreNode) error {
+// recordOutbox records some of what applications have committed, in its order, and reports whether there may be more.
+func (s *Store) recordOutbox(ctx context.Context, node herald.StoreNode) (more bool, err error) {
 	for limit := outboxMany; ; {
 		var out takenOut
 		err := step(ctx, func(ctx context.Context) (err error) { out, err = s.takeOut(ctx, node, limit); return err })
 		switch {
-		case isOfContent(err) && limit > 1: // each alone, so that one that cannot be recorded stays alone
+		case isOfContent(err) && limit > 1: // the first alone, so that one that cannot be recorded stays alone
 			limit = 1
 			continue
 		case isOfContent(err) && len(out.rows) == 1:
-			why := err
-			if err := step(ctx, func(ctx context.Context) error { return s.keepBack(ctx, out.rows[0], why) }); err != nil {
-				return err
-			}
-			continue
+			return true, step(ctx, func(ctx context.Context) error { return s.keepBack(ctx, out.rows[0], err) })
 		case err != nil:
-			return err
+			return false, err
 		}
 		for _, f := range out.facts {
 			if f.event != nil && !f.isDuplicate {
 				node.Recorded(ctx, *f.event)
 			}
 		}
-		if len(out.rows) < limit {
-			return nil
-		}
+		return len(out.rows) == limit, nil
 	}
 }
 
