@@ -221,11 +221,9 @@ func TestApplicationsWriteEntriesOfTheirOwn(t *testing.T) {
 // TestAcceptedOutlivesTheServer: the same id is a duplicate for the next one, and what was not delivered is.
 func TestAcceptedOutlivesTheServer(t *testing.T) {
 	storeURL := "sqlite:" + filepath.Join(t.TempDir(), "herald.db")
-	srv := startStored(t, storeURL, herald.Config{})
-	publishFacts(t, srv, 2)
-	if err := srv.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	t.Run("the first", func(t *testing.T) { // and its store is closed with it
+		publishFacts(t, startStored(t, storeURL, herald.Config{}), 2)
+	})
 	next := startStored(t, storeURL, herald.Config{})
 	answer := apiCall(t, next, http.MethodPost, "/events", `{"type":"user.seen","id":"evt-1"}`)
 	if answer.Status != http.StatusAccepted || !heraldtest.SameJSON(answer.Body, `{"id":"evt-1","duplicate":true}`) {
