@@ -83,7 +83,11 @@ func serve(ctx context.Context, load loader, v variation) error {
 		return err
 	}
 	defer s.doors.close()
-	return errors.Join(s.run(ctx, func() { v.announce(s); s.logStart() }), s.closeStore())
+	err = s.run(ctx, func() { v.announce(s); s.logStart() })
+	if errors.Is(err, errKilled) {
+		return err // what still runs has the store until the process ends
+	}
+	return errors.Join(err, s.closeStore())
 }
 
 // storeTime is how long a store may take to open, its migrations included.
