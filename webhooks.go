@@ -80,11 +80,11 @@ func (n storeNode) DeliveryJob(webhookID string) NewJob {
 
 // work is the handler of the jobs.
 func (w *webhooks) work(ctx context.Context, j Job) error {
-	var p deliveryPayload
-	if err := json.Unmarshal(j.Payload, &p); err != nil {
-		return GiveUp(fmt.Errorf("decode the payload of %s: %w", webhookJob, err))
+	key, ok := DeliveryOf(j)
+	if !ok {
+		return GiveUp(errors.New("the payload names no delivery"))
 	}
-	out, err := w.deliver(ctx, DeliveryKey{p.Webhook, p.Event}, j.Attempts)
+	out, err := w.deliver(ctx, key, j.Attempts)
 	if out.is == endAgain && j.Attempts >= j.MaxAttempts { // the schedule was shorter when it was queued
 		out.is = endDead
 	}
@@ -92,7 +92,7 @@ func (w *webhooks) work(ctx context.Context, j Job) error {
 	case err != nil && ctx.Err() != nil:
 		return ctx.Err() // the job is given back
 	case err != nil:
-		w.server.log.Warn("a delivery waits for the store", "webhook", p.Webhook, "event", p.Event, "err", err)
+		w.server.log.Warn("a delivery waits for the store", "webhook", key.WebhookID, "event", key.EventID, "err", err)
 		return Snooze(webhook.Spread(storeLook), err)
 	case out.is == endAgain:
 		return RetryAfter(out.after, out.why)

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/herald-events/herald"
 )
@@ -170,51 +171,69 @@ func TestDisablingAndItsEventAreOne(t *testing.T) {
 	})
 }
 
-// TestAttemptsOfTwoNodesDoNotBlockEachOther, whatever order they come in.
+// countingDB counts how often a transaction is tried.
+type countingDB struct {
+	database
+	tries atomic.Int64
+}
+
+func (d *countingDB) write(ctx context.Context, do func(tx) error) error {
+	return d.database.write(ctx, func(t tx) error {
+		d.tries.Add(1)
+		return do(t)
+	})
+}
+
+// TestAttemptsOfTwoNodesDoNotBlockEachOther, whatever order they come in: no transaction has to be tried again.
 func TestAttemptsOfTwoNodesDoNotBlockEachOther(t *testing.T) {
 	storeURL := server(t).Database()
-	a := run(t, storeURL)
-	b := run(t, storeURL)
-	const endpoints = 20
+	const endpoints, rounds = 20, 50
+	nodes := []*Store{open1(t, storeURL), open1(t, storeURL)}
+	var ids []string
 	for n := range endpoints {
-		a.addHook(t, hook(fmt.Sprintf("wh-%02d", n)))
-	}
-	a.record(t, event(1))
-	round := func(s *Store, n int, turn func(int) int) error {
-		var all []*tried
-		for i := range endpoints {
-			id := fmt.Sprintf("wh-%02d", turn(i))
-			state := herald.DeliveryWaiting
-			if n%2 == 1 {
-				state = herald.DeliveryDone
-			}
-			all = append(all, &tried{
-				herald.WebhookAttempt{ID: fmt.Sprintf("att-%s-%d-%s", s.self, n, id), Key: herald.DeliveryKey{WebhookID: id, EventID: "evt-1"}, Try: n, At: time.Now()},
-				herald.Delivered{State: state},
-			})
+		w := hook(fmt.Sprintf("wh-%02d", n))
+		if err := nodes[0].AddWebhook(t.Context(), w); err != nil {
+			t.Fatal(err)
 		}
-		return s.commitTried(t.Context(), all)
+		ids = append(ids, w.ID)
 	}
 	ended := make(chan error)
-	for _, s := range []*Store{a.Store, b.Store} {
+	for i, s := range nodes {
+		db := &countingDB{database: s.db}
+		s.db = db
+		order := slices.Clone(ids)
+		if i == 1 {
+			slices.Reverse(order)
+		}
 		go func() {
-			for n := range 50 {
-				if err := round(s, n, func(i int) int {
-					if s == b.Store {
-						return endpoints - 1 - i
-					}
-					return i
-				}); err != nil {
+			for n := range rounds {
+				if err := s.commitTried(t.Context(), attemptsAt(s, n, order)); err != nil {
 					ended <- err
 					return
 				}
 			}
+			if n := db.tries.Load(); n != rounds {
+				ended <- fmt.Errorf("%d transactions were tried %d times", rounds, n)
+				return
+			}
 			ended <- nil
 		}()
 	}
-	for range 2 {
+	for range nodes {
 		if err := <-ended; err != nil {
-			t.Errorf("commitTried: %v", err)
+			t.Error(err)
 		}
 	}
+}
+
+// attemptsAt is an attempt at each endpoint, which fails in every other round.
+func attemptsAt(s *Store, round int, ids []string) (all []*tried) {
+	state := []herald.DeliveryState{herald.DeliveryWaiting, herald.DeliveryDone}[round%2]
+	for _, id := range ids {
+		all = append(all, &tried{
+			herald.WebhookAttempt{ID: fmt.Sprintf("att-%s-%d-%s", s.self, round, id), Key: herald.DeliveryKey{WebhookID: id, EventID: "evt-1"}, Try: round, At: occurred},
+			herald.Delivered{State: state},
+		})
+	}
+	return all
 }

@@ -180,11 +180,7 @@ var start = head{hash: audit.Start}
 
 // lockHead has this transaction be the only one that writes entries. In SQLite there is only one that writes.
 func (s *Store) lockHead(ctx context.Context, t tx) (h head, err error) {
-	query := "SELECT seq, hash FROM herald_audit_head"
-	if s.dialect == postgres {
-		query += " FOR UPDATE"
-	}
-	err = t.query(ctx, func(r row) error { return r.Scan(&h.seq, &h.hash) }, query)
+	err = t.query(ctx, func(r row) error { return r.Scan(&h.seq, &h.hash) }, "SELECT seq, hash FROM herald_audit_head"+s.forUpdate())
 	return h, err
 }
 

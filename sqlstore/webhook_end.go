@@ -1,8 +1,6 @@
 package sqlstore
 
-import (
-	"context"
-)
+import "context"
 
 // endMany bounds what one transaction ends of an endpoint. Between two of them others write.
 const endMany = 1000

@@ -82,8 +82,7 @@ func (g *Gates) join(endpoint string, limits Limits) (turn chan struct{}, err er
 	case len(e.waiting) < maxWaiting && e.wait() <= g.patience:
 		e.waiting = append(e.waiting, turn)
 	default:
-		e.hold(time.Now())
-		e.full = true
+		e.fill()
 		return nil, ErrFull
 	}
 	return turn, nil
@@ -212,7 +211,10 @@ func (g *Gates) leave(endpoint string, took time.Duration) {
 func (g *Gates) fill(endpoint string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	e := g.gate(endpoint)
+	g.gate(endpoint).fill()
+}
+
+func (e *gate) fill() {
 	e.hold(time.Now())
 	e.full = true
 }
