@@ -5,12 +5,14 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/fstest"
+	"time"
 )
 
 // developing starts herald dev and waits for all that it prints.
@@ -97,6 +99,28 @@ func TestDevTakesAnotherPortIfItsOwnIsTaken(t *testing.T) {
 	}
 	if got := invoke(t, nil, "dev", "--addr", taken); got.status != 1 || !strings.Contains(got.stderr, taken+" is taken: ") {
 		t.Errorf("a chosen address: got status %d and %q, want 1 and that it is taken", got.status, got.stderr)
+	}
+}
+
+// TestDevDeliversToThisMachine: the receiver of a webhook that is being written listens here.
+func TestDevDeliversToThisMachine(t *testing.T) {
+	got := make(chan string, 1)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.Header.Get("webhook-id") }))
+	t.Cleanup(receiver.Close)
+	_, at := developing(t, []string{"HERALD_API_KEY=" + secret1}, "--addr", anyPort)
+	if got := callAPI(t, http.DefaultClient, at+"/api/v1/webhooks", secret1, `{"url":"`+receiver.URL+`"}`); got != http.StatusCreated {
+		t.Fatalf("make a webhook: got %d, want 201", got)
+	}
+	if got := callAPI(t, http.DefaultClient, at+"/api/v1/events", secret1, `{"type":"order.paid","id":"evt-1"}`); got != http.StatusAccepted {
+		t.Fatalf("publish: got %d, want 202", got)
+	}
+	select {
+	case id := <-got:
+		if id != "evt-1" {
+			t.Errorf("got %q, want evt-1", id)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("nothing was delivered")
 	}
 }
 

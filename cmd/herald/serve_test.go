@@ -151,8 +151,13 @@ func TestLogFormat(t *testing.T) {
 // apiStatus is what a broadcast with the key is answered.
 func apiStatus(t *testing.T, client *http.Client, url, key string) int {
 	t.Helper()
-	body := strings.NewReader(`{"channel":"orders","event":"created","data":1}`)
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/api/v1/broadcast", body)
+	return callAPI(t, client, url+"/api/v1/broadcast", key, `{"channel":"orders","event":"created","data":1}`)
+}
+
+// callAPI posts to the server API, and returns the status of the answer.
+func callAPI(t *testing.T, client *http.Client, url, key, body string) int {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatalf("make a request: %v", err)
 	}
@@ -160,7 +165,7 @@ func apiStatus(t *testing.T, client *http.Client, url, key string) int {
 	r.Header.Set("Authorization", "Bearer "+key)
 	resp, err := client.Do(r)
 	if err != nil {
-		t.Fatalf("broadcast: %v", err)
+		t.Fatalf("POST %s: %v", url, err)
 	}
 	defer resp.Body.Close()
 	return resp.StatusCode
