@@ -9,29 +9,34 @@ import (
 // longer than that.
 const callEvery = 250 * time.Millisecond
 
+// callAllEvery is how often every endpoint's deliveries are called: those too that another process has sent away, this one
+// before it was started anew, or a node that has died.
+const callAllEvery = time.Minute
+
 // callThoseAtRest has deliveries worked for which there is room now, until ctx ends. Each came once, and rests: if all that
 // wait for a slow endpoint came back again and again, the others would wait behind them.
-//
-// The first time, and again and again, those are called too that another process has sent away: this one before it was
-// started anew, or a node that has died.
 func (w *webhooks) callThoseAtRest(ctx context.Context) {
-	t := time.NewTicker(callEvery)
+	t := time.NewTimer(0)
 	defer t.Stop()
-	for n := 0; ; n++ {
-		err := w.callOnce(ctx, n%callAllEach == 0)
-		if err != nil && ctx.Err() == nil {
-			w.server.log.Warn("deliveries rest longer than they have to", "err", err)
-		}
+	var allDue time.Time
+	for {
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			return
 		}
+		now, next := time.Now(), callEvery
+		all := !now.Before(allDue)
+		switch err := w.callOnce(ctx, all); {
+		case err != nil && ctx.Err() == nil:
+			w.server.log.Warn("deliveries rest longer than they have to", "err", err)
+			next = storeLook
+		case all:
+			allDue = now.Add(callAllEvery)
+		}
+		t.Reset(next)
 	}
 }
-
-// callAllEach is how many times there is room to be looked for until all endpoints are called again.
-const callAllEach = int(time.Minute / callEvery)
 
 func (w *webhooks) callOnce(ctx context.Context, all bool) error {
 	ctx, cancel := context.WithTimeout(ctx, noteTime)
@@ -50,9 +55,7 @@ func (w *webhooks) callOnce(ctx context.Context, all bool) error {
 		return err
 	}
 	for id := range room {
-		if called[id] == 0 {
-			w.gates.Called(id)
-		}
+		w.gates.Called(id, called[id])
 	}
 	return nil
 }

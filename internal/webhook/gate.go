@@ -39,8 +39,10 @@ type gate struct {
 	took    time.Duration   // inside, of the last few on average
 	last    time.Duration   // the same of the last one
 	waiting []chan struct{} // in the order in which they came; closed for who may enter, and is inside then
-	held    time.Time       // when somebody was last sent away who has to be called; zero: nobody has
-	full    bool            // that was since there was no room
+	held    bool            // somebody was sent away who has to be called
+	look    time.Time       // when he is looked for
+	pause   time.Duration   // from then to the next look, where nobody is there
+	full    bool            // he was sent away since there was no room
 }
 
 // maxWaiting is how many wait at one gate at most: they hold workers, and those are all endpoints'.
@@ -202,7 +204,7 @@ func (g *Gates) leave(endpoint string, took time.Duration) {
 		e.waiting = e.waiting[1:]
 		e.inside++
 	}
-	if e.inside == 0 && e.held.IsZero() && e.limiter == nil { // a limiter has to remember
+	if e.inside == 0 && !e.held && e.limiter == nil { // a limiter has to remember
 		delete(g.gates, endpoint)
 	}
 }
@@ -215,7 +217,7 @@ func (g *Gates) fill(endpoint string) {
 }
 
 func (e *gate) fill() {
-	e.hold(time.Now())
+	e.hold()
 	e.full = true
 }
 
@@ -223,20 +225,20 @@ func (e *gate) fill() {
 func (g *Gates) Hold(endpoint string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.gate(endpoint).hold(time.Now())
+	g.gate(endpoint).hold()
 }
+
+func (e *gate) hold() { e.held, e.look, e.pause = true, time.Time{}, firstPause }
 
 // Look has those be called who may wait elsewhere, if there are any.
 func (g *Gates) Look(endpoint string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.gate(endpoint).hold(time.Now().Add(-holdAtLeast))
-}
-
-func (e *gate) hold(at time.Time) {
-	if at.After(e.held) {
-		e.held = at
+	e := g.gate(endpoint)
+	if !e.held {
+		e.held, e.pause = true, 2*lastPause
 	}
+	e.look = time.Time{}
 }
 
 // HoldIfFull is Hold where others were sent away before, and there is still no room: who comes now need not try.
@@ -247,20 +249,21 @@ func (g *Gates) HoldIfFull(endpoint string) bool {
 	if e == nil || !e.full || e.inside < e.limits.Concurrency && (e.limiter == nil || e.limiter.Tokens() >= 1) {
 		return false
 	}
-	e.hold(time.Now())
+	e.hold()
 	return true
 }
 
 // maxCalled bounds how many are called to one gate at once.
 const maxCalled = 1000
 
-// Room is how many of those who were sent away each gate has room for within a time.
+// Room is how many of those who were sent away each gate has room for within a time, and looks for now.
 func (g *Gates) Room(within time.Duration) map[string]int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	var room map[string]int
+	now := time.Now()
 	for endpoint, e := range g.gates {
-		if e.held.IsZero() {
+		if !e.held || now.Before(e.look) {
 			continue
 		}
 		if n := e.room(within); n > 0 {
@@ -285,20 +288,32 @@ func (e *gate) room(within time.Duration) int {
 	return int(max(0, min(math.Floor(n), maxCalled)))
 }
 
-// holdAtLeast is how long it takes at most until who was sent away is where he can be called.
-const holdAtLeast = 2 * time.Second
+// Who was sent away is written down elsewhere before he can be called, which takes as long as a busy store needs. Where
+// nobody is there he is looked for again after a pause, each twice as long as the one before: for half a minute in all.
+const (
+	firstPause = 250 * time.Millisecond
+	fullPause  = 2 * time.Second // from here on who comes tries again
+	lastPause  = 16 * time.Second
+)
 
-// Called notes that nobody was there who could be called.
-func (g *Gates) Called(endpoint string) {
+// Called notes how many were there to be called.
+func (g *Gates) Called(endpoint string, n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	e := g.gates[endpoint]
-	if e == nil || time.Since(e.held) < holdAtLeast {
-		return
-	}
-	e.held, e.full = time.Time{}, false
-	if e.inside == 0 && len(e.waiting) == 0 && e.limiter == nil {
-		delete(g.gates, endpoint)
+	switch {
+	case e == nil || !e.held:
+	case n > 0: // others may be on their way
+		e.hold()
+	case e.pause <= lastPause:
+		e.look = time.Now().Add(e.pause)
+		e.pause *= 2
+		e.full = e.full && e.pause <= fullPause
+	default:
+		e.held, e.full = false, false
+		if e.inside == 0 && len(e.waiting) == 0 && e.limiter == nil {
+			delete(g.gates, endpoint)
+		}
 	}
 }
 

@@ -134,32 +134,79 @@ func TestWhoWasSentAwayIsCalled(t *testing.T) {
 		if room := g.Room(0); room["e"] != 3 || g.HoldIfFull("e") {
 			t.Errorf("there is room for %v, want for 3", room)
 		}
-		<-time.After(holdAtLeast)
 		if room := g.Room(2700 * time.Millisecond); room["e"] != 7 {
 			t.Errorf("there is room for %v in the time of one, want for 4 more", room)
 		}
 		if room := g.Room(time.Hour); room["e"] != maxCalled {
 			t.Errorf("there is room for %v, want for %d at most", room, maxCalled)
 		}
-		g.Called("e")
-		if g.HoldIfFull("e") {
-			t.Error("somebody is to be called, and nobody was there")
+		if took := looks(g, "e"); took < 30*time.Second || len(g.Room(0)) != 0 {
+			t.Errorf("he was looked for for %v, want half a minute", took)
 		}
-		g.Hold("e")
-		g.Called("e")
-		if room := g.Room(0); room["e"] != 3 || g.HoldIfFull("e") {
-			t.Errorf("there is room for %v, want for 3: who was just sent away may not be there yet", room)
-		}
-		<-time.After(holdAtLeast)
-		g.Called("e")
 		g.Look("e")
-		if room := g.Room(0); room["e"] != 3 {
-			t.Errorf("there is room for %v, want for 3", room)
+		if took := looks(g, "e"); took != 0 || len(g.Room(0)) != 0 {
+			t.Errorf("who may be there was looked for for %v, want once", took)
 		}
-		g.Called("e")
 		leave[3]()
 		if len(g.gates) != 0 {
 			t.Errorf("%d gates are left", len(g.gates))
+		}
+	})
+}
+
+// looks has who was sent away be looked for in vain, and gives how long that goes on.
+func looks(g *Gates, endpoint string) time.Duration {
+	begun := time.Now()
+	for e := g.gates[endpoint]; e.held; {
+		if len(g.Room(0)) > 0 {
+			g.Called(endpoint, 0)
+			continue
+		}
+		<-time.After(firstPause)
+	}
+	return time.Since(begun)
+}
+
+// TestWhoWasSentAwayIsLookedForAnew: others may be on their way, whether one was found or one more was sent away.
+func TestWhoWasSentAwayIsLookedForAnew(t *testing.T) {
+	for name, anew := range map[string]func(g *Gates){
+		"one was found":    func(g *Gates) { g.Called("e", 1) },
+		"one more":         func(g *Gates) { g.Hold("e") },
+		"the gate is full": func(g *Gates) { g.fill("e") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := NewGates(0)
+				g.fill("e")
+				for g.gates["e"].pause <= lastPause {
+					<-time.After(firstPause)
+					if len(g.Room(0)) > 0 {
+						g.Called("e", 0)
+					}
+				}
+				anew(g)
+				if room := g.Room(0); room["e"] != 1 {
+					t.Errorf("there is room for %v, want for 1 at once", room)
+				}
+				if took := looks(g, "e"); took < 30*time.Second {
+					t.Errorf("he was looked for for %v, want half a minute", took)
+				}
+			})
+		})
+	}
+}
+
+// TestWhoComesTriesAgain: where nobody was there for a while, while those are still looked for who may be on their way.
+func TestWhoComesTriesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGates(0)
+		enter(t, g, "e", Limits{Concurrency: 1})
+		g.fill("e")
+		for g.gates["e"].full {
+			g.Called("e", 0)
+		}
+		if !g.gates["e"].held || g.HoldIfFull("e") {
+			t.Error("who comes is sent away for as long as others are looked for")
 		}
 	})
 }
