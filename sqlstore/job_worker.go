@@ -54,7 +54,8 @@ func (w *jobWorker) Work(ctx context.Context, j *river.Job[jobArgs]) error {
 	select {
 	case err = <-done:
 	case <-w.abandoned:
-		return context.Canceled // as a job that the end of the node has interrupted
+		<-ctx.Done() // a busy machine may end it later than planned; before that it would be a failed attempt
+		return ctx.Err()
 	}
 	if _, ok := errors.AsType[*herald.GiveUpError](err); ok {
 		return river.JobCancel(err)
