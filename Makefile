@@ -67,7 +67,7 @@ $(LINT):
 # A test that hangs is to be reported, with its stacks, while somebody still waits for it.
 # SQLite's own code, which is C made into Go, is not looked at for races: its memory is none of Go's, and it would
 # be eight times slower.
-GO_TEST = $(GO) test -race -shuffle=on -timeout 5m -gcflags='modernc.org/sqlite/lib=-race=false'
+GO_TEST = $(GO) test -race -shuffle=on -timeout 10m -gcflags='modernc.org/sqlite/lib=-race=false'
 
 .PHONY: test
 test: setup fmt-check vet lint ## Run everything that has to pass: setup, fmt-check, vet, lint, the tests
@@ -81,16 +81,19 @@ TRANSPORTS     := goroutine tls http2
 CONTRACT_FILES := contract_*_test.go promises_test.go
 STREAM_FILES   := contract_sse_*_test.go contract_http_*_test.go contract_history_*_test.go promises_test.go
 
+# They wait more than they work, so that all at once take little longer than one.
 .PHONY: contract
 contract: ## Run the tests of the contract over the other TRANSPORTS
-	@for transport in $(TRANSPORTS); do \
-		files="$(CONTRACT_FILES)"; \
-		[ $$transport != http2 ] || files="$(STREAM_FILES)"; \
-		tests=$$(sed -nE 's/^func ((Test|Fuzz|Example)[^([]*).*/\1/p' $$files | paste -sd '|' -); \
-		[ -n "$$tests" ] || { echo "contract: no tests in $$files" >&2; exit 1; }; \
-		echo "contract: over $$transport"; \
-		HERALD_TEST_TRANSPORT=$$transport $(GO_TEST) -run "^($$tests)\$$" $(ARGS) .; \
-	done
+	@$(MAKE) --no-print-directory --jobs --output-sync=target $(TRANSPORTS:%=contract-%)
+
+.PHONY: $(TRANSPORTS:%=contract-%)
+$(TRANSPORTS:%=contract-%): contract-%:
+	@files="$(CONTRACT_FILES)"; \
+	[ $* != http2 ] || files="$(STREAM_FILES)"; \
+	tests=$$(sed -nE 's/^func ((Test|Fuzz|Example)[^([]*).*/\1/p' $$files | paste -sd '|' -); \
+	[ -n "$$tests" ] || { echo "contract: no tests in $$files" >&2; exit 1; }; \
+	echo "contract: over $*"; \
+	HERALD_TEST_TRANSPORT=$* $(GO_TEST) -run "^($$tests)\$$" $(ARGS) .
 
 # go test fuzzes one target of one package at a time.
 .PHONY: fuzz

@@ -70,6 +70,7 @@ func overRedisCluster(t *testing.T, tests []nodesTest) {
 
 // TestNodes is what nodes do together that share a Redis.
 func TestNodes(t *testing.T) {
+	t.Parallel()
 	for _, tests := range [][]nodesTest{nodesStreamTests, nodesPresenceTests, nodesAPITests} {
 		overRedis(t, tests)
 	}
@@ -77,6 +78,7 @@ func TestNodes(t *testing.T) {
 
 // TestNodesOverARedisCluster is the same where the Redis is a cluster of three masters.
 func TestNodesOverARedisCluster(t *testing.T) {
+	t.Parallel()
 	overRedisCluster(t, append(append(append([]nodesTest{}, nodesStreamTests...), nodesPresenceTests...), nodesAPITests...))
 }
 

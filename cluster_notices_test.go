@@ -219,7 +219,10 @@ var nodesNoticeTests = []nodesTest{
 }
 
 // TestNoticesOfNodes is what nodes tell together that share a Redis.
-func TestNoticesOfNodes(t *testing.T) { overRedis(t, nodesNoticeTests) }
+func TestNoticesOfNodes(t *testing.T) {
+	t.Parallel()
+	overRedis(t, nodesNoticeTests)
+}
 
 func nodesNoticesOnce(t *testing.T, redis *heraldtest.Redis) {
 	r := startNoticeRig(t, redis, 2, 15*time.Second)
@@ -306,6 +309,7 @@ func nodesNoticesOfTheEnd(t *testing.T, redis *heraldtest.Redis) {
 
 // What a Redis forgets that loses its data is not told again.
 func TestNoticesWhenRedisLosesItsData(t *testing.T) {
+	t.Parallel()
 	redis := heraldtest.StartRedisServer(t)
 	r := startNoticeRig(t, redis, 2, time.Second)
 	r.longest = 25 * time.Second // past the time in which nodes tell Redis again what they have
@@ -325,6 +329,7 @@ func TestNoticesWhenRedisLosesItsData(t *testing.T) {
 
 // The rooms of the notices are in slots of their own.
 func TestNoticesOverARedisCluster(t *testing.T) {
+	t.Parallel()
 	overRedisCluster(t, []nodesTest{{"each comes once", func(t *testing.T, redis *heraldtest.Redis) {
 		nodes := startNodesOver(t, redis, 2, herald.Config{Notices: []string{"channel.*", "member.*"}})
 		var heard []heardNotices

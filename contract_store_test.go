@@ -233,6 +233,7 @@ func TestAcceptedOutlivesTheServer(t *testing.T) {
 
 // TestAStoreThatCannotBeWrittenTo refuses events until it can be, and nobody is told of them.
 func TestAStoreThatCannotBeWrittenTo(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "herald.db")
 	srv := startStored(t, "sqlite:"+path, herald.Config{})
 	listener := eventsFrom(t, srv, "", "")
