@@ -186,9 +186,16 @@ func (p rfcPeer) run(t *testing.T, cases []rfcCase) {
 	witness := newWSWitness(t, srv)
 	r := &rfcRig{srv: srv, peer: p, hears: srv.Dial(t)}
 	r.hears.Subscribe(rfcChannel)
-	for _, rc := range cases {
-		t.Run(rc.section+" "+rc.name, func(t *testing.T) { r.run(t, rc) })
-	}
+	t.Run("cases", func(t *testing.T) {
+		for _, rc := range cases {
+			t.Run(rc.section+" "+rc.name, func(t *testing.T) {
+				if rc.closes() && len(rc.heard) == 0 {
+					t.Parallel() // many connections, at whose ends something is waited for
+				}
+				r.run(t, rc)
+			})
+		}
+	})
 	r.hears.Quiet()
 	witness.isUndisturbed()
 	if must(srv.HasSubscribers(t.Context(), "behind")) {

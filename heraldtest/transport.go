@@ -80,8 +80,12 @@ func (l opaqueListener) Accept() (net.Conn, error) {
 	return struct{ net.Conn }{conn}, nil
 }
 
-// http1 is how clients of HTTP/1.1, as every WebSocket is one, greet a server on loopback.
-var http1 = &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}
+// http1 is how clients of HTTP/1.1, as every WebSocket is one, greet a server on loopback: quickly, since tests open
+// thousands of connections.
+var http1 = &tls.Config{
+	InsecureSkipVerify: true, NextProtos: []string{"http/1.1"},
+	CurvePreferences: []tls.CurveID{tls.X25519}, ClientSessionCache: tls.NewLRUClientSessionCache(0),
+}
 
 // DialRaw opens a connection to the server's port, over TLS where it speaks that, on which nothing has
 // been said yet: HTTP/1, over any transport. Like every client here it gives up when the test hangs.
