@@ -5,7 +5,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,11 +33,26 @@ func within(context.Context) (io.WriteCloser, io.Reader, func() error, error) {
 	return inWrite, outRead, func() error { return <-ended }, nil
 }
 
+// servers builds for all tests, each server once.
+var servers = &server.Builder{Dir: ".", Offline: true}
+
+func TestMain(m *testing.M) {
+	bin, err := os.MkdirTemp("", "herald-bench-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	servers.Bin = bin
+	code := m.Run()
+	_ = os.RemoveAll(bin) // in the system's own directory for what is temporary
+	os.Exit(code)
+}
+
 // newRig measures little, and quickly.
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	return &rig{
-		builder: &server.Builder{Dir: ".", Bin: t.TempDir(), Offline: true},
+		builder: servers,
 		launch:  within,
 		settings: report.Settings{
 			Payload: 128, RelayPayload: 256, Subscribers: 20, Duration: 200 * time.Millisecond, MostDeliveries: 2000,
