@@ -54,8 +54,12 @@ func (w *jobWorker) Work(ctx context.Context, j *river.Job[jobArgs]) error {
 	select {
 	case err = <-done:
 	case <-w.abandoned:
-		<-ctx.Done() // a busy machine may end it later than planned; before that it would be a failed attempt
-		return ctx.Err()
+		// A busy machine may end the context later than planned. Left behind before that, it would have failed.
+		select {
+		case err = <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	if _, ok := errors.AsType[*herald.GiveUpError](err); ok {
 		return river.JobCancel(err)

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -13,31 +14,43 @@ import (
 )
 
 // TestAJobIsLeftBehindWhenItsContextHasEnded, and not before: River would count a failed attempt, of which it may have been
-// the last.
+// the last. One that ends meanwhile has ended.
 func TestAJobIsLeftBehindWhenItsContextHasEnded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		end := make(chan struct{})
-		defer close(end)
-		node := &jobNode{run: map[string]func(context.Context, herald.Job) error{
-			"hangs": func(context.Context, herald.Job) error { <-end; return nil },
-		}}
-		abandoned := make(chan struct{})
-		close(abandoned)
-		w := &jobWorker{node: node, abandoned: abandoned}
-		ctx, cancel := context.WithCancel(t.Context())
-		left := make(chan error, 1)
-		go func() {
-			left <- w.Work(ctx, &river.Job[jobArgs]{JobRow: &rivertype.JobRow{Kind: "hangs", EncodedArgs: []byte("{}")}})
-		}()
-		synctest.Wait()
-		select {
-		case err := <-left:
-			t.Fatalf("it is left behind too early, with the error %v", err)
-		default:
-		}
-		cancel()
-		if err := <-left; !errors.Is(err, context.Canceled) {
-			t.Fatalf("got the error %v", err)
-		}
-	})
+	for name, tt := range map[string]struct {
+		then func(endContext context.CancelFunc, endJob func())
+		want error
+	}{
+		"it hangs": {func(endContext context.CancelFunc, _ func()) { endContext() }, context.Canceled},
+		"it ends":  {func(_ context.CancelFunc, endJob func()) { endJob() }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				end := make(chan struct{})
+				endJob := sync.OnceFunc(func() { close(end) })
+				defer endJob()
+				node := &jobNode{run: map[string]func(context.Context, herald.Job) error{
+					"slow": func(context.Context, herald.Job) error { <-end; return nil },
+				}}
+				abandoned := make(chan struct{})
+				close(abandoned)
+				w := &jobWorker{node: node, abandoned: abandoned}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				worked := make(chan error, 1)
+				go func() {
+					worked <- w.Work(ctx, &river.Job[jobArgs]{JobRow: &rivertype.JobRow{Kind: "slow", EncodedArgs: []byte("{}")}})
+				}()
+				synctest.Wait()
+				select {
+				case err := <-worked:
+					t.Fatalf("it is left behind too early, with the error %v", err)
+				default:
+				}
+				tt.then(cancel, endJob)
+				if err := <-worked; !errors.Is(err, tt.want) {
+					t.Errorf("got the error %v, want %v", err, tt.want)
+				}
+			})
+		})
+	}
 }
