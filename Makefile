@@ -66,7 +66,7 @@ $(LINT):
 
 # A test that hangs is to be reported, with its stacks, while somebody still waits for it.
 # SQLite's own code, which is C made into Go, is not looked at for races: its memory is none of Go's, and it would
-# be eight times slower.
+# be many times slower.
 GO_TEST = $(GO) test -race -shuffle=on -timeout 10m -gcflags='modernc.org/sqlite/lib=-race=false'
 
 .PHONY: test

@@ -236,7 +236,7 @@ func (g *Gates) Look(endpoint string) {
 	defer g.mu.Unlock()
 	e := g.gate(endpoint)
 	if !e.held {
-		e.held, e.pause = true, 2*lastPause
+		e.held, e.pause = true, 2*lastPause // so that there is no second look
 	}
 	e.look = time.Time{}
 }
