@@ -12,7 +12,7 @@ import (
 // jobSQL is what differs between the databases of how River keeps jobs.
 type jobSQL struct {
 	now        string // as a time of River's
-	later      string // the same in so many seconds, which stand for %s
+	later      string // the same in so many seconds, an expression that stands for %s
 	columns    string // those that scanJob reads
 	lastWorker string // who runs the job
 	cancelled  string // whether it was cancelled while it ran
@@ -28,7 +28,7 @@ func jobSQLOf(dialect string) jobSQL {
 	if dialect == postgres {
 		return jobSQL{
 			now:   "clock_timestamp()",
-			later: "clock_timestamp() + INTERVAL '%s seconds'",
+			later: "clock_timestamp() + (%s) * INTERVAL '1 second'",
 			columns: `id, kind, state::TEXT, queue, attempt, max_attempts, args::TEXT, COALESCE(errors[array_upper(errors, 1)]::TEXT, ''),
 				(EXTRACT(EPOCH FROM created_at) * 1000)::BIGINT, (EXTRACT(EPOCH FROM scheduled_at) * 1000)::BIGINT,
 				COALESCE((EXTRACT(EPOCH FROM finalized_at) * 1000)::BIGINT, 0), attempt > 0 AND scheduled_at > clock_timestamp()`,
@@ -50,7 +50,7 @@ func jobSQLOf(dialect string) jobSQL {
 	}
 	return jobSQL{
 		now:   "datetime('now', 'subsec')",
-		later: "datetime('now', 'subsec', '%s seconds')",
+		later: "datetime('now', 'subsec', (%s) || ' seconds')",
 		columns: `id, kind, state, queue, attempt, max_attempts, json(args), COALESCE(json_extract(errors, '$[#-1]'), ''),
 			` + millis("created_at") + ", " + millis("scheduled_at") + ", COALESCE(" + millis("finalized_at") + `, 0),
 			attempt > 0 AND scheduled_at > datetime('now', 'subsec')`,

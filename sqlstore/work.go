@@ -184,8 +184,15 @@ func (s *Store) beat(ctx context.Context, t tx, plan herald.JobPlan) error {
 	return s.registerDurable(ctx, t, plan.Durable)
 }
 
-// maxLost is how many nodes may die while they run a job: one that kills them is not given to each of them.
-const maxLost = 10
+const (
+	// maxLost is how many nodes may die while they run a job: it may be what kills them.
+	maxLost = 20
+	// lostAtOnce is after how many of them it is run again at once. From then on it waits for 2 s, 4 s and so on: nodes
+	// that die in a row for another reason take more than an hour to end it, and one that it kills is not killed again at once.
+	lostAtOnce = 3
+	// maxLostDoublings bounds that wait, to 512 s.
+	maxLostDoublings = 9
+)
 
 // giveBack gives the jobs of nodes that have died to others. Such an attempt does not count.
 func (s *Store) giveBack(ctx context.Context, t tx) error {
@@ -193,11 +200,14 @@ func (s *Store) giveBack(ctx context.Context, t tx) error {
 	if err != nil {
 		return err
 	}
-	lost := s.sql.failures + fmt.Sprintf(" >= max_attempts + %d", maxLost)
-	ends := "(" + s.sql.cancelled + " OR " + lost + ")"
-	n, err := t.exec(ctx, "UPDATE river_job SET errors = "+s.sql.addError+", scheduled_at = "+s.sql.now+", "+
+	lost := "(" + s.sql.failures + " - attempt + 2)" // this time too; those that count have failed otherwise
+	doublings := fmt.Sprintf("%s - %d", lost, lostAtOnce)
+	wait := fmt.Sprintf("CASE WHEN %s <= 0 THEN 0 WHEN %[1]s > %d THEN %d ELSE 1 << (%[1]s) END", doublings, maxLostDoublings, 1<<maxLostDoublings)
+	tooMany := fmt.Sprintf("%s >= %d", lost, maxLost)
+	ends := "(" + s.sql.cancelled + " OR " + tooMany + ")"
+	n, err := t.exec(ctx, "UPDATE river_job SET errors = "+s.sql.addError+", scheduled_at = "+fmt.Sprintf(s.sql.later, wait)+", "+
 		"attempt = CASE WHEN attempt > 0 THEN attempt - 1 ELSE 0 END, "+
-		"state = (CASE WHEN "+s.sql.cancelled+" THEN 'cancelled' WHEN "+lost+" THEN 'discarded' ELSE 'available' END)"+s.sql.state+", "+
+		"state = (CASE WHEN "+s.sql.cancelled+" THEN 'cancelled' WHEN "+tooMany+" THEN 'discarded' ELSE 'available' END)"+s.sql.state+", "+
 		"finalized_at = CASE WHEN "+ends+" THEN "+s.sql.now+" END "+
 		"WHERE state = 'running' AND "+s.sql.lastWorker+" NOT IN (SELECT id FROM herald_nodes WHERE ended = 0 AND seen_at >= "+s.now()+" - ?)",
 		failure, s.times.gone.Milliseconds())

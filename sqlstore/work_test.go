@@ -272,16 +272,25 @@ func killWhenItRuns(t *testing.T, storeURL string) {
 	_ = cmd.Wait() // it was killed
 }
 
-// TestAJobThatKillsItsNodesIsDead in the end.
+// TestAJobThatKillsItsNodesIsDead in the end, which is far: it waits longer and longer between them.
 func TestAJobThatKillsItsNodesIsDead(t *testing.T) {
 	overEach(t, func(t *testing.T, storeURL string) {
 		r := startQuick(t, storeURL)
-		n := newJob("poison", "1")
-		n.Attempts = 2
-		j := r.submit(t, n)
-		for range n.Attempts + maxLost + 1 {
+		j := r.submit(t, newJob("poison", "1"))
+		for lost, want := range []time.Duration{
+			0, 0, 0, 2, 4, 8, 16, 32, 64, 128, 256, 512, 512, 512, 512, 512, 512, 512, 512,
+		} {
+			before := time.Now().Truncate(time.Millisecond)
 			r.takeByDeadNode(t, func(tx tx) error { return r.giveBack(t.Context(), tx) })
+			job, _, err := r.Job(t.Context(), j.ID)
+			if err != nil || job.Attempts != 0 || job.Status != herald.JobPending {
+				t.Fatalf("lost %d times: got %+v, %v", lost+1, job, err)
+			}
+			if least, most := before.Add(want*time.Second), time.Now().Add(want*time.Second); job.RunAt.Before(least) || job.RunAt.After(most) {
+				t.Errorf("lost %d times: it is run again at %v, want from %v to %v", lost+1, job.RunAt, least, most)
+			}
 		}
+		r.takeByDeadNode(t, func(tx tx) error { return r.giveBack(t.Context(), tx) })
 		if dead := r.awaitJob(t, j.ID, herald.JobDead); dead.Attempts != 0 {
 			t.Errorf("dead %+v", dead)
 		}
